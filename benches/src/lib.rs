@@ -1,0 +1,1 @@
+//! Floors, load generator and criterion benches.

@@ -1,0 +1,1 @@
+//! The Kafka client that Rust programs embed: connection, metadata, producer, consumer, admin.

@@ -1,0 +1,1 @@
+//! Examples that answer a newcomer question each; run in CI with asserted output.

@@ -1,0 +1,1 @@
+//! One partition on disk: Kafka-compatible segments, indexes, recovery. No network, no async.
