@@ -1,1 +1,3 @@
 //! One partition on disk: Kafka-compatible segments, indexes, recovery. No network, no async.
+
+pub mod storage;
