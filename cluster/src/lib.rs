@@ -1,1 +1,4 @@
 //! What a cluster decides: partitions, controller, groups, configuration. Pure: no tokio, no clock.
+
+pub mod partition;
+pub mod time;
