@@ -1,4 +1,5 @@
 //! What a cluster decides: partitions, controller, groups, configuration. Pure: no tokio, no clock.
 
+pub mod fetch_session;
 pub mod partition;
 pub mod time;
