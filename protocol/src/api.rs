@@ -5,6 +5,8 @@
 
 use std::ops::RangeInclusive;
 
+use crate::codec::{WireError, WireErrorKind};
+
 /// One row of [`API_TABLE`]: an API that the codec speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ApiRange {
@@ -54,6 +56,12 @@ impl ApiRange {
 /// The row of an API, or `None` when the codec does not speak it.
 pub fn served(key: ApiKey) -> Option<&'static ApiRange> {
     API_TABLE.binary_search_by_key(&key, |row| row.key).ok().map(|place| &API_TABLE[place])
+}
+
+/// The row of an API, or an error when the codec does not speak this version of it.
+pub fn spoken(key: ApiKey, version: i16) -> Result<&'static ApiRange, WireError> {
+    let unsupported = WireErrorKind::UnsupportedVersion { key: key.key(), version };
+    served(key).filter(|row| row.serves(version)).ok_or(unsupported.into())
 }
 
 macro_rules! api_keys {

@@ -6,9 +6,13 @@
 //! What never happens here: a panic or an allocation that a claimed length alone has caused.
 
 pub mod api;
+pub mod codec;
 pub mod error;
+pub mod frame;
 pub mod ids;
+pub mod messages;
 pub mod offset;
+pub mod records;
 
 pub use api::{API_TABLE, ApiKey, ApiRange};
 pub use error::ErrorCode;

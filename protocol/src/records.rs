@@ -25,9 +25,10 @@ mod crc;
 mod error;
 mod header;
 mod record;
+mod rules;
 mod varint;
 
-pub use batch::{Batches, Origin, Rules, TimestampBounds, ValidBatch, batches};
+pub use batch::{Batches, ValidBatch, batches};
 pub use builder::{BatchBuilder, BatchFull};
 pub use compression::{Codec, Compression, OutputLimit, UnknownCompression};
 pub use control::{ControlRecord, ControlRecordType, end_transaction_marker};
@@ -38,3 +39,4 @@ pub use header::{
     TimestampType,
 };
 pub use record::{Header, Headers, Record, RecordIter, RecordRef};
+pub use rules::{Origin, Rules, TimestampBounds};

@@ -24,6 +24,12 @@ impl<'a> Cursor<'a> {
         self.rest.len()
     }
 
+    /// What is left, without moving.
+    #[inline]
+    pub(super) fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
     #[inline]
     pub(super) fn byte(&mut self) -> Option<u8> {
         let (&first, rest) = self.rest.split_first()?;

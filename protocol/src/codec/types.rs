@@ -1,0 +1,157 @@
+//! The types that a field of a message can have.
+//!
+//! Each says how a follower walks it, and how few bytes it can take on the wire; the latter bounds how many elements an
+//! array can truthfully claim.
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use super::{Follower, Message, Str, WireError, WireErrorKind};
+use crate::ErrorCode;
+
+/// A type that has a wire form.
+pub trait Wire: Clone + Default + PartialEq {
+    /// The fewest bytes that a value takes in any version; at least 1.
+    const BYTES_MIN: usize;
+
+    /// Leads a follower along the value. `nullable` says whether an `Option` may be null in this version.
+    fn walk<F: Follower>(&mut self, f: &mut F, nullable: bool) -> Result<(), WireError>;
+}
+
+/// The record batches of one partition in a fetch response.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum FetchRecords {
+    /// No records field, as some brokers answer for a partition with an error.
+    #[default]
+    Null,
+    /// Batches in memory. Decoding yields these; encoding copies them into the response.
+    Bytes(Bytes),
+    /// A hole of this many bytes, which whoever writes the response fills with a region of a log file.
+    Region {
+        /// The length of the region in bytes.
+        len: u32,
+    },
+}
+
+impl FetchRecords {
+    /// The number of bytes that the batches take.
+    pub fn len(&self) -> usize {
+        match self {
+            FetchRecords::Null => 0,
+            FetchRecords::Bytes(bytes) => bytes.len(),
+            FetchRecords::Region { len } => *len as usize,
+        }
+    }
+
+    /// Whether there are no batches.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Wire for FetchRecords {
+    const BYTES_MIN: usize = 1;
+
+    fn walk<F: Follower>(&mut self, f: &mut F, _nullable: bool) -> Result<(), WireError> {
+        f.records(self)
+    }
+}
+
+macro_rules! numbers {
+    ($($number:ty),*) => {$(
+        impl Wire for $number {
+            const BYTES_MIN: usize = size_of::<$number>();
+
+            fn walk<F: Follower>(&mut self, f: &mut F, _nullable: bool) -> Result<(), WireError> {
+                let mut bytes = self.to_be_bytes();
+                f.fixed(&mut bytes)?;
+                *self = <$number>::from_be_bytes(bytes);
+                Ok(())
+            }
+        }
+    )*};
+}
+
+numbers!(i8, i16, u16, i32, i64);
+
+impl Wire for bool {
+    const BYTES_MIN: usize = 1;
+
+    fn walk<F: Follower>(&mut self, f: &mut F, _nullable: bool) -> Result<(), WireError> {
+        let mut byte = [u8::from(*self)];
+        f.fixed(&mut byte)?;
+        *self = byte != [0];
+        Ok(())
+    }
+}
+
+impl Wire for Uuid {
+    const BYTES_MIN: usize = 16;
+
+    fn walk<F: Follower>(&mut self, f: &mut F, _nullable: bool) -> Result<(), WireError> {
+        let mut bytes = self.into_bytes();
+        f.fixed(&mut bytes)?;
+        *self = Uuid::from_bytes(bytes);
+        Ok(())
+    }
+}
+
+impl Wire for ErrorCode {
+    const BYTES_MIN: usize = 2;
+
+    fn walk<F: Follower>(&mut self, f: &mut F, nullable: bool) -> Result<(), WireError> {
+        let mut code = self.get();
+        code.walk(f, nullable)?;
+        *self = ErrorCode::new(code);
+        Ok(())
+    }
+}
+
+macro_rules! with_length {
+    ($($type:ty => $follow:ident $(of $item:ident)?;)*) => {$(
+        impl$(<$item: Wire>)? Wire for $type {
+            const BYTES_MIN: usize = 1;
+
+            fn walk<F: Follower>(&mut self, f: &mut F, _nullable: bool) -> Result<(), WireError> {
+                let mut value = Some(std::mem::take(self));
+                f.$follow(&mut value, false)?;
+                *self = value.unwrap_or_default();
+                Ok(())
+            }
+        }
+
+        impl$(<$item: Wire>)? Wire for Option<$type> {
+            const BYTES_MIN: usize = 1;
+
+            fn walk<F: Follower>(&mut self, f: &mut F, nullable: bool) -> Result<(), WireError> {
+                f.$follow(self, nullable)
+            }
+        }
+    )*};
+}
+
+with_length! {
+    Str => string;
+    Bytes => bytes;
+    Vec<T> => array of T;
+}
+
+/// A struct that may be null has a byte before it: -1 for null, 1 otherwise.
+impl<M: Message> Wire for Option<M> {
+    const BYTES_MIN: usize = 1;
+
+    fn walk<F: Follower>(&mut self, f: &mut F, nullable: bool) -> Result<(), WireError> {
+        if !nullable {
+            let message = self.get_or_insert_default();
+            return message.walk(f, nullable);
+        }
+        let mut presence: i8 = if self.is_some() { 1 } else { -1 };
+        presence.walk(f, nullable)?;
+        match presence {
+            -1 => *self = None,
+            1 => self.get_or_insert_default().walk(f, nullable)?,
+            other => return Err(WireErrorKind::Presence(other).into()),
+        }
+        Ok(())
+    }
+}
