@@ -11,8 +11,8 @@ use super::compression::{compress, decompress};
 use super::header::{at, stamped_prefix};
 use super::rules::check;
 use super::{
-    BATCH_HEADER_BYTES, BatchError, BatchHeader, Codec, Compression, OutputLimit, RecordIter, Rules, STAMPED_PREFIX_BYTES,
-    TimestampType, crc32c,
+    BATCH_HEADER_BYTES, BatchError, BatchHeader, Codec, Compression, OutputLimit, RecordIter, Rules,
+    STAMPED_PREFIX_BYTES, TimestampType, crc32c,
 };
 use crate::{LeaderEpoch, Offset};
 
@@ -77,7 +77,11 @@ impl ValidBatch {
 
     /// The sixteen bytes to write in place of the first sixteen when the log assigns the offset. They lie outside of
     /// the checksum, so `bytes()[16..]` follows them unchanged.
-    pub fn stamped_prefix(&self, base_offset: Offset, leader_epoch: LeaderEpoch) -> [u8; STAMPED_PREFIX_BYTES] {
+    pub fn stamped_prefix(
+        &self,
+        base_offset: Offset,
+        leader_epoch: LeaderEpoch,
+    ) -> [u8; STAMPED_PREFIX_BYTES] {
         stamped_prefix(base_offset, self.header.batch_length, leader_epoch)
     }
 
@@ -85,8 +89,11 @@ impl ValidBatch {
     pub fn stamped(&self, base_offset: Offset, leader_epoch: LeaderEpoch) -> ValidBatch {
         let mut bytes = BytesMut::from(&self.bytes[..]);
         bytes[..STAMPED_PREFIX_BYTES].copy_from_slice(&self.stamped_prefix(base_offset, leader_epoch));
-        let header =
-            BatchHeader { base_offset, partition_leader_epoch: LeaderEpoch::known(leader_epoch.get()), ..self.header };
+        let header = BatchHeader {
+            base_offset,
+            partition_leader_epoch: LeaderEpoch::known(leader_epoch.get()),
+            ..self.header
+        };
         ValidBatch { header, bytes: bytes.freeze() }
     }
 
@@ -101,7 +108,10 @@ impl ValidBatch {
         bytes[at::ATTRIBUTES..][..2].copy_from_slice(&attributes.bits().to_be_bytes());
         bytes[at::MAX_TIMESTAMP..][..8].copy_from_slice(&max_timestamp.to_be_bytes());
         let crc = sign(&mut bytes);
-        ValidBatch { header: BatchHeader { attributes, max_timestamp, crc, ..self.header }, bytes: bytes.freeze() }
+        ValidBatch {
+            header: BatchHeader { attributes, max_timestamp, crc, ..self.header },
+            bytes: bytes.freeze(),
+        }
     }
 
     /// The batch with its records packed by another codec (`compression.type` other than `producer`).

@@ -186,11 +186,14 @@ impl BatchBuilder {
     }
 
     fn fill_header(&self, batch: &mut [u8]) {
-        let mut put = |position: usize, field: &[u8]| batch[position..position + field.len()].copy_from_slice(field);
+        let mut put =
+            |position: usize, field: &[u8]| batch[position..position + field.len()].copy_from_slice(field);
         let (producer_id, producer_epoch, base_sequence) = match self.producer {
-            Some(producer) => {
-                (producer.id.get(), producer.epoch.get(), producer.base_sequence.map_or(-1, |base| base.get()))
-            }
+            Some(producer) => (
+                producer.id.get(),
+                producer.epoch.get(),
+                producer.base_sequence.map_or(-1, |base| base.get()),
+            ),
             None => (-1, -1, -1),
         };
         put(at::BASE_OFFSET, &self.base_offset.get().to_be_bytes());

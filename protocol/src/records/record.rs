@@ -50,7 +50,14 @@ impl<'a> RecordRef<'a> {
         if body.remaining() != 0 {
             return Err(RecordFault::LeftOver);
         }
-        Ok(RecordRef { timestamp_delta, offset_delta, key, value, headers_count: headers_count as u32, headers })
+        Ok(RecordRef {
+            timestamp_delta,
+            offset_delta,
+            key,
+            value,
+            headers_count: headers_count as u32,
+            headers,
+        })
     }
 
     /// The headers, in order.

@@ -9,7 +9,8 @@ use super::header::at;
 use super::record::append_time;
 use super::varint::Cursor;
 use super::{
-    BATCH_HEADER_BYTES, BatchError, BatchHeader, Compression, NO_TIMESTAMP, OutputLimit, RecordFault, RecordRef, crc32c,
+    BATCH_HEADER_BYTES, BatchError, BatchHeader, Compression, NO_TIMESTAMP, OutputLimit, RecordFault,
+    RecordRef, crc32c,
 };
 
 /// Where a batch comes from.
@@ -136,7 +137,9 @@ pub(super) fn check(bytes: &[u8], rules: &Rules) -> Result<Checked, BatchError> 
         let packed = &bytes[BATCH_HEADER_BYTES..];
         max_timestamp = match compression {
             Compression::None => walk(packed, &header, rules)?,
-            _ if rules.must_unpack(&header) => walk(&decompress(compression, packed, rules.output)?, &header, rules)?,
+            _ if rules.must_unpack(&header) => {
+                walk(&decompress(compression, packed, rules.output)?, &header, rules)?
+            }
             _ => {
                 rules.timestamps.check(max_timestamp, None)?;
                 max_timestamp

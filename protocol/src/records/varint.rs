@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn every_width_of_a_varlong_comes_back_and_its_size_is_foretold() {
         for shift in 0..64 {
-            for value in [1i64 << shift, (1i64 << shift).wrapping_sub(1), -(1i64.wrapping_shl(shift))] {
+            for value in [1i64 << shift, (1i64 << shift).wrapping_sub(1), (1i64 << shift).wrapping_neg()] {
                 let bytes = encoded(value);
                 assert_eq!(bytes.len(), size_of_varlong(value), "{value}");
                 let mut cursor = Cursor::new(&bytes);
@@ -191,7 +191,10 @@ mod tests {
         assert_eq!(Cursor::new(&[0xff, 0xff, 0xff, 0xff, 0x1f]).varint(), None);
         assert_eq!(Cursor::new(&[0xff; 16]).varint(), None);
         assert_eq!(Cursor::new(&[0xff; 16]).varlong(), None);
-        assert_eq!(Cursor::new(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02]).varlong(), None);
+        assert_eq!(
+            Cursor::new(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02]).varlong(),
+            None
+        );
         for cut in 0..5 {
             assert_eq!(Cursor::new(&[0xfe, 0xff, 0xff, 0xff, 0x0f][..cut]).varint(), None, "{cut}");
         }

@@ -11,9 +11,8 @@ use super::{Output, Stopped};
 const USUAL_RATIO: usize = 4;
 
 pub(super) fn compress(level: Option<i32>, records: &[u8], into: &mut Vec<u8>) {
-    let level = level.map_or(flate2::Compression::default(), |level| {
-        flate2::Compression::new(level.clamp(1, 9) as u32)
-    });
+    let level = level
+        .map_or(flate2::Compression::default(), |level| flate2::Compression::new(level.clamp(1, 9) as u32));
     let mut encoder = GzEncoder::new(into, level);
     let written = encoder.write_all(records).and_then(|()| encoder.try_finish());
     written.expect("writing to memory does not fail");

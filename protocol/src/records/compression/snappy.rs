@@ -27,7 +27,8 @@ pub(super) fn compress(records: &[u8], into: &mut Vec<u8>) {
         let length_at = into.len();
         let start = length_at + 4;
         into.resize(start + snap::raw::max_compress_len(block.len()), 0);
-        let written = encoder.compress(block, &mut into[start..]).expect("the block is small and has its room");
+        let written =
+            encoder.compress(block, &mut into[start..]).expect("the block is small and has its room");
         into[length_at..start].copy_from_slice(&(written as u32).to_be_bytes());
         into.truncate(start + written);
     }

@@ -47,7 +47,8 @@ pub(super) fn decompress(packed: &[u8], output: &mut Output) -> Result<(), Stopp
                 output.bytes.reserve_exact(growth);
             }
             let mut into = OutBuffer::around_pos(&mut output.bytes, filled);
-            let left_in_frame = unpacker.decompress_stream(&mut into, &mut input).map_err(|_| Stopped::Damaged)?;
+            let left_in_frame =
+                unpacker.decompress_stream(&mut into, &mut input).map_err(|_| Stopped::Damaged)?;
             let input_used_up = input.pos() == packed.len();
             if output.bytes.len() > output.allowance {
                 return Err(Stopped::TooLarge);
