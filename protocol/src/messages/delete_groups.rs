@@ -1,4 +1,4 @@
-//! DeleteGroups (key 42): forgets groups that have no members, with their offsets (KIP-229).
+//! DeleteGroups (key 42): deletes empty groups (KIP-229).
 //!
 //! Versions 0–2, flexible from 2.
 
@@ -6,7 +6,7 @@ use crate::codec::{Request, Str, message};
 use crate::{ApiKey, ErrorCode};
 
 message! {
-    /// Which groups.
+    /// Deletes groups.
     pub struct DeleteGroupsRequest {
         /// The groups.
         pub groups_names: Vec<Str>,
@@ -16,15 +16,15 @@ message! {
     pub struct DeleteGroupsResponse {
         /// How long the client is asked to wait, in ms.
         pub throttle_time_ms: i32,
-        /// One answer a group.
+        /// The groups.
         pub results: Vec<DeletableGroupResult>,
     }
 
-    /// What came of one group.
+    /// The result for one group.
     pub struct DeletableGroupResult {
         /// The group.
         pub group_id: Str,
-        /// Why it is still there.
+        /// The error, or NONE.
         pub error_code: ErrorCode,
     }
 }

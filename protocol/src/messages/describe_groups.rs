@@ -1,7 +1,7 @@
 //! DescribeGroups (key 15): the state and the members of classic groups.
 //!
-//! Versions 0–6, flexible from 5. 3 adds the authorized operations (KIP-430); 4 static members (KIP-345); 6 an error
-//! message, and an unknown group is an error (KIP-1043).
+//! Versions 0–6, flexible from 5. 3 brings the authorized operations (KIP-430), 4 static members (KIP-345), 6
+//! GROUP_ID_NOT_FOUND with a message (KIP-1043).
 
 use bytes::Bytes;
 
@@ -9,55 +9,55 @@ use crate::codec::{Request, Str, message};
 use crate::{ApiKey, ErrorCode};
 
 message! {
-    /// Which groups.
+    /// Asks for the state of groups.
     pub struct DescribeGroupsRequest {
         /// The groups.
         pub groups: Vec<Str>,
-        /// Whether to say what the caller may do with them.
+        /// Whether to tell what the client may do with the groups.
         pub include_authorized_operations: bool; since(3),
     }
 
-    /// The groups.
+    /// The state of groups.
     pub struct DescribeGroupsResponse {
         /// How long the client is asked to wait, in ms.
         pub throttle_time_ms: i32; since(1) ignorable(),
-        /// One answer a group.
+        /// The groups.
         pub groups: Vec<DescribedGroup>,
     }
 
-    /// One group.
+    /// A group.
     pub struct DescribedGroup {
-        /// What is wrong with it.
+        /// The error, or NONE.
         pub error_code: ErrorCode,
-        /// The same in words.
-        pub error_message: Option<Str>; since(6) ignorable(),
+        /// What went wrong, for people; null without an error.
+        pub error_message: Option<Str>; since(6),
         /// The group.
         pub group_id: Str,
-        /// Its state, such as `Stable`, or empty.
+        /// The state by Kafka's name: `Stable`, `Empty`, `PreparingRebalance` and so on.
         pub group_state: Str,
-        /// The class of protocols, or empty.
+        /// What kind of group it is: `consumer`, `connect` and so on.
         pub protocol_type: Str,
-        /// The protocol that won the vote, or empty.
+        /// The protocol that the group has chosen, or empty.
         pub protocol_data: Str,
-        /// Its members.
+        /// The members.
         pub members: Vec<DescribedGroupMember>,
-        /// What the caller may do, as a bit set; the least number when it was not asked.
-        pub authorized_operations: i32 = i32::MIN; since(3) ignorable(),
+        /// A bit per operation that the client may do with the group; `i32::MIN` when not asked for.
+        pub authorized_operations: i32 = i32::MIN; since(3),
     }
 
-    /// One member.
+    /// A member.
     pub struct DescribedGroupMember {
-        /// Its id.
+        /// The member; empty if it has no id yet.
         pub member_id: Str,
-        /// The id that a static member chose for itself.
+        /// The name of a static member, or null.
         pub group_instance_id: Option<Str>; since(4) ignorable(),
-        /// What its client calls itself.
+        /// What the member's client calls itself.
         pub client_id: Str,
-        /// Where it connects from.
+        /// The address of the member's client.
         pub client_host: Str,
-        /// Its bytes for the protocol that won.
+        /// What the member told the leader.
         pub member_metadata: Bytes,
-        /// Its assignment.
+        /// What the member is to do.
         pub member_assignment: Bytes,
     }
 }

@@ -1,28 +1,28 @@
-//! Heartbeat (key 12): a member of a classic group shows that it lives, and learns of a rebalance.
+//! Heartbeat (key 12): a member of a classic group is alive.
 //!
-//! Versions 0–4, flexible from 4. 3 brings static members (KIP-345).
+//! Versions 0–4, flexible from 4. 3 knows static members (KIP-345).
 
 use crate::codec::{Request, Str, message};
 use crate::{ApiKey, ErrorCode};
 
 message! {
-    /// A sign of life.
+    /// Says that the member is alive.
     pub struct HeartbeatRequest {
         /// The group.
         pub group_id: Str,
-        /// The member's generation.
+        /// The generation of the group.
         pub generation_id: i32,
-        /// The member.
+        /// The member; empty if it has no id yet.
         pub member_id: Str,
-        /// The id that a static member chose for itself.
+        /// The name of a static member, or null.
         pub group_instance_id: Option<Str>; since(3),
     }
 
-    /// Whether the generation still stands.
+    /// REBALANCE_IN_PROGRESS asks the member to join again.
     pub struct HeartbeatResponse {
         /// How long the client is asked to wait, in ms.
         pub throttle_time_ms: i32; since(1) ignorable(),
-        /// REBALANCE_IN_PROGRESS when the member is to join again.
+        /// The error, or NONE.
         pub error_code: ErrorCode,
     }
 }

@@ -1,6 +1,7 @@
 //! InitProducerId (key 22): gives a producer its id and epoch (KIP-98).
 //!
-//! Versions 0–4, flexible from 2. 3 lets a producer keep its id after an error (KIP-360); 4 may answer PRODUCER_FENCED.
+//! Versions 0–4, flexible from 2. 3 lets a producer keep its id after an error (KIP-360), 4 may answer
+//! PRODUCER_FENCED (KIP-588).
 
 use crate::codec::{Request, Str, message};
 use crate::{ApiKey, ErrorCode};
@@ -10,7 +11,7 @@ message! {
     pub struct InitProducerIdRequest {
         /// The transactional id; null for a producer that is idempotent only.
         pub transactional_id: Option<Str>,
-        /// How long a transaction may be idle before it is aborted, in ms.
+        /// How long a transaction may be open before the broker aborts it, in ms.
         pub transaction_timeout_ms: i32,
         /// The producer id to keep, or -1.
         pub producer_id: i64 = -1; since(3),
@@ -21,10 +22,10 @@ message! {
     /// The producer id and epoch to use.
     pub struct InitProducerIdResponse {
         /// How long the client is asked to wait, in ms.
-        pub throttle_time_ms: i32; ignorable(),
-        /// The error, or none.
+        pub throttle_time_ms: i32,
+        /// The error, or NONE.
         pub error_code: ErrorCode,
-        /// The producer id, -1 after an error.
+        /// The producer id, or -1 after an error.
         pub producer_id: i64 = -1,
         /// The producer's epoch.
         pub producer_epoch: i16,

@@ -1,7 +1,8 @@
-//! JoinGroup (key 11): a member asks to be in a group's next generation, and waits for it to form.
+//! JoinGroup (key 11): a member joins a classic group, or joins it again.
 //!
-//! Versions 0–9, flexible from 6. 1 separates the rebalance timeout; 4 gives the member id first (KIP-394); 5 brings
-//! static members (KIP-345); 8 a reason (KIP-800); 9 lets a leader skip the assignment (KIP-814).
+//! Versions 0–9, flexible from 6. 1 brings the rebalance timeout (KIP-62), 4 the two-step member id
+//! (KIP-394), 5 static members (KIP-345), 7 the chosen protocol type (KIP-559), 8 a reason (KIP-800), 9 lets
+//! the leader skip the assignment (KIP-814).
 
 use bytes::Bytes;
 
@@ -9,63 +10,63 @@ use crate::codec::{Request, Str, message};
 use crate::{ApiKey, ErrorCode};
 
 message! {
-    /// A member that wants in, or wants in again.
+    /// Joins a group.
     pub struct JoinGroupRequest {
         /// The group.
         pub group_id: Str,
-        /// The member is dead when it has been silent for so long, in ms.
+        /// How long the member may be silent before it counts as dead, in ms.
         pub session_timeout_ms: i32,
-        /// How long the group waits for it in a rebalance, in ms; version 0 takes the session timeout.
+        /// How long a rebalance waits for the member, in ms; -1 for the session timeout.
         pub rebalance_timeout_ms: i32 = -1; since(1) ignorable(),
-        /// The id the coordinator gave it, or empty.
+        /// The member; empty if it has no id yet.
         pub member_id: Str,
-        /// The id that a static member chose for itself.
+        /// The name of a static member, or null.
         pub group_instance_id: Option<Str>; since(5),
-        /// The class of protocols, such as `consumer`.
+        /// What kind of group it is: `consumer`, `connect` and so on.
         pub protocol_type: Str,
-        /// What the member supports, most preferred first.
+        /// The protocols that the member speaks.
         pub protocols: Vec<JoinGroupRequestProtocol>,
-        /// Why it joins, in words.
+        /// Why, for the broker's log.
         pub reason: Option<Str>; since(8) ignorable(),
     }
 
-    /// One protocol that a member supports.
+    /// A protocol that the member speaks, in its order of preference.
     pub struct JoinGroupRequestProtocol {
-        /// Its name, such as `range`.
+        /// The name of the protocol.
         pub name: Str,
-        /// The member's bytes for it: the coordinator passes them on unread.
+        /// What the member tells the leader, such as its subscription.
         pub metadata: Bytes,
     }
 
-    /// The generation that formed.
+    /// The new generation of the group.
     pub struct JoinGroupResponse {
         /// How long the client is asked to wait, in ms.
         pub throttle_time_ms: i32; since(2) ignorable(),
-        /// Why it is not in.
+        /// The error, or NONE.
         pub error_code: ErrorCode,
-        /// The generation.
+        /// The generation of the group, or -1 after an error.
         pub generation_id: i32 = -1,
-        /// The class of protocols.
+        /// What kind of group it is: `consumer`, `connect` and so on.
         pub protocol_type: Option<Str>; since(7) ignorable(),
-        /// The protocol that won the vote.
+        /// The protocol that the group has chosen; before version 7 empty instead of null.
         pub protocol_name: Option<Str>; nullable(7),
-        /// The member id of the leader.
+        /// The member that makes the assignment.
         pub leader: Str,
-        /// Whether the leader need not assign.
+        /// Whether the leader must not make a new assignment.
         pub skip_assignment: bool; since(9),
-        /// The id of the member that is answered.
+        /// The id that the broker gives the member.
         pub member_id: Str,
-        /// All members, told to the leader only.
+        /// The members, for the leader; empty for the others.
         pub members: Vec<JoinGroupResponseMember>,
     }
 
-    /// One member of the generation.
+    /// A member, told to the leader only.
     pub struct JoinGroupResponseMember {
-        /// Its id.
+        /// The member; empty if it has no id yet.
         pub member_id: Str,
-        /// The id that a static member chose for itself.
+        /// The name of a static member, or null.
         pub group_instance_id: Option<Str>; since(5) ignorable(),
-        /// Its bytes for the protocol that won.
+        /// What the member tells the leader.
         pub metadata: Bytes,
     }
 }

@@ -1,28 +1,29 @@
-//! LeaveGroup (key 13): members leave a classic group without waiting for their session to expire.
+//! LeaveGroup (key 13): members leave a classic group.
 //!
-//! Versions 0–5, flexible from 4. 3 lets many leave at once (KIP-345); 5 adds a reason (KIP-800).
+//! Versions 0–5, flexible from 4. 3 removes many members at once, static ones too (KIP-345), 5 gives a reason
+//! (KIP-800).
 
 use crate::codec::{Request, Str, message};
 use crate::{ApiKey, ErrorCode};
 
 message! {
-    /// Who leaves.
+    /// Removes members from the group.
     pub struct LeaveGroupRequest {
         /// The group.
         pub group_id: Str,
-        /// The one member.
+        /// The member; empty if it has no id yet.
         pub member_id: Str; until(2),
-        /// The members.
+        /// The members that leave.
         pub members: Vec<MemberIdentity>; since(3),
     }
 
     /// A member that leaves.
     pub struct MemberIdentity {
-        /// Its id.
-        pub member_id: Str; since(3),
-        /// The id that a static member chose for itself.
-        pub group_instance_id: Option<Str>; since(3),
-        /// Why it leaves, in words.
+        /// The member; empty if it has no id yet.
+        pub member_id: Str,
+        /// The name of a static member, or null.
+        pub group_instance_id: Option<Str>,
+        /// Why, for the broker's log.
         pub reason: Option<Str>; since(5) ignorable(),
     }
 
@@ -30,20 +31,20 @@ message! {
     pub struct LeaveGroupResponse {
         /// How long the client is asked to wait, in ms.
         pub throttle_time_ms: i32; since(1) ignorable(),
-        /// What is wrong with the whole request.
+        /// The error, or NONE.
         pub error_code: ErrorCode,
-        /// One answer a member.
+        /// The members.
         pub members: Vec<MemberResponse>; since(3),
     }
 
-    /// What came of one member's leaving.
+    /// The result for one member.
     pub struct MemberResponse {
-        /// Its id.
-        pub member_id: Str; since(3),
-        /// The id that a static member chose for itself.
-        pub group_instance_id: Option<Str>; since(3),
-        /// Why it could not leave.
-        pub error_code: ErrorCode; since(3),
+        /// The member; empty if it has no id yet.
+        pub member_id: Str,
+        /// The name of a static member, or null.
+        pub group_instance_id: Option<Str>,
+        /// The error, or NONE.
+        pub error_code: ErrorCode,
     }
 }
 

@@ -6,33 +6,33 @@ use crate::codec::{Request, Str, message};
 use crate::{ApiKey, ErrorCode};
 
 message! {
-    /// Which groups; an empty filter passes all.
+    /// Asks for the groups of this broker.
     pub struct ListGroupsRequest {
-        /// States, such as `Stable`.
+        /// The states to list; empty for all.
         pub states_filter: Vec<Str>; since(4),
-        /// Types, such as `classic`.
+        /// The types to list; empty for all.
         pub types_filter: Vec<Str>; since(5),
     }
 
-    /// The groups.
+    /// The groups of this broker.
     pub struct ListGroupsResponse {
         /// How long the client is asked to wait, in ms.
         pub throttle_time_ms: i32; since(1) ignorable(),
-        /// What is wrong with the request.
+        /// The error, or NONE.
         pub error_code: ErrorCode,
         /// The groups.
         pub groups: Vec<ListedGroup>,
     }
 
-    /// One group.
+    /// A group.
     pub struct ListedGroup {
         /// The group.
         pub group_id: Str,
-        /// The class of protocols, or empty.
+        /// What kind of group it is: `consumer`, `connect` and so on.
         pub protocol_type: Str,
-        /// Its state.
+        /// The state by Kafka's name.
         pub group_state: Str; since(4) ignorable(),
-        /// Its type.
+        /// The type: `classic`, `consumer`, `share` and so on.
         pub group_type: Str; since(5) ignorable(),
     }
 }

@@ -1,37 +1,37 @@
-//! OffsetCommit (key 8): a group remembers up to where it has read.
+//! OffsetCommit (key 8): stores how far a group has read.
 //!
-//! Versions 2–8, flexible from 8. 6 adds the leader epoch (KIP-320); 7 static members (KIP-345). 5 dropped the
-//! retention time, which the broker's `offsets.retention.minutes` replaced (KIP-211).
+//! Versions 2–8, flexible from 8. Up to 4 the client chose the retention; 6 brings the leader epoch
+//! (KIP-320), 7 static members (KIP-345).
 
 use crate::codec::{Request, Str, message};
 use crate::{ApiKey, ErrorCode};
 
 message! {
-    /// What to remember.
+    /// Commits offsets.
     pub struct OffsetCommitRequest {
         /// The group.
         pub group_id: Str,
-        /// The member's generation, or -1 outside any.
-        pub generation_id_or_member_epoch: i32 = -1; since(1) ignorable(),
-        /// The member.
-        pub member_id: Str; since(1) ignorable(),
-        /// The id that a static member chose for itself.
+        /// The generation of the group, or -1 outside group membership.
+        pub generation_id_or_member_epoch: i32 = -1,
+        /// The member; empty if it has no id yet.
+        pub member_id: Str,
+        /// The name of a static member, or null.
         pub group_instance_id: Option<Str>; since(7),
-        /// How long to remember, in ms; -1 for the broker's rule.
-        pub retention_time_ms: i64 = -1; since(2) until(4) ignorable(),
+        /// How long to keep the offsets, in ms, or -1.
+        pub retention_time_ms: i64 = -1; until(4) ignorable(),
         /// The topics.
         pub topics: Vec<OffsetCommitRequestTopic>,
     }
 
-    /// The offsets of one topic.
+    /// The offsets in one topic.
     pub struct OffsetCommitRequestTopic {
-        /// The topic.
+        /// The topic's name.
         pub name: Str,
         /// The partitions.
         pub partitions: Vec<OffsetCommitRequestPartition>,
     }
 
-    /// The offset of one partition.
+    /// The offset in one partition.
     pub struct OffsetCommitRequestPartition {
         /// The partition.
         pub partition_index: i32,
@@ -39,7 +39,7 @@ message! {
         pub committed_offset: i64,
         /// The leader epoch of the last record read, or -1.
         pub committed_leader_epoch: i32 = -1; since(6) ignorable(),
-        /// The member's note, given back as it is.
+        /// A note to keep with the offset.
         pub committed_metadata: Option<Str>,
     }
 
@@ -51,19 +51,19 @@ message! {
         pub topics: Vec<OffsetCommitResponseTopic>,
     }
 
-    /// What came of one topic.
+    /// The result for one topic.
     pub struct OffsetCommitResponseTopic {
-        /// The topic.
+        /// The topic's name.
         pub name: Str,
         /// The partitions.
         pub partitions: Vec<OffsetCommitResponsePartition>,
     }
 
-    /// What came of one partition.
+    /// The result for one partition.
     pub struct OffsetCommitResponsePartition {
         /// The partition.
         pub partition_index: i32,
-        /// Why it was not committed.
+        /// The error, or NONE.
         pub error_code: ErrorCode,
     }
 }

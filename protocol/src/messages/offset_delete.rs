@@ -1,4 +1,4 @@
-//! OffsetDelete (key 47): forgets a group's offsets for topics it no longer subscribes to (KIP-496).
+//! OffsetDelete (key 47): forgets a group's offsets (KIP-496).
 //!
 //! Version 0, never flexible.
 
@@ -6,7 +6,7 @@ use crate::codec::{Request, Str, message};
 use crate::{ApiKey, ErrorCode};
 
 message! {
-    /// What to forget.
+    /// Forgets committed offsets.
     pub struct OffsetDeleteRequest {
         /// The group.
         pub group_id: Str,
@@ -16,13 +16,13 @@ message! {
 
     /// The partitions of one topic.
     pub struct OffsetDeleteRequestTopic {
-        /// The topic.
+        /// The topic's name.
         pub name: Str,
         /// The partitions.
         pub partitions: Vec<OffsetDeleteRequestPartition>,
     }
 
-    /// One partition.
+    /// A partition to forget.
     pub struct OffsetDeleteRequestPartition {
         /// The partition.
         pub partition_index: i32,
@@ -30,27 +30,27 @@ message! {
 
     /// What came of it.
     pub struct OffsetDeleteResponse {
-        /// What is wrong with the whole request.
+        /// The error, or NONE.
         pub error_code: ErrorCode,
         /// How long the client is asked to wait, in ms.
-        pub throttle_time_ms: i32; ignorable(),
+        pub throttle_time_ms: i32,
         /// The topics.
         pub topics: Vec<OffsetDeleteResponseTopic>,
     }
 
-    /// What came of one topic.
+    /// The result for one topic.
     pub struct OffsetDeleteResponseTopic {
-        /// The topic.
+        /// The topic's name.
         pub name: Str,
         /// The partitions.
         pub partitions: Vec<OffsetDeleteResponsePartition>,
     }
 
-    /// What came of one partition.
+    /// The result for one partition.
     pub struct OffsetDeleteResponsePartition {
         /// The partition.
         pub partition_index: i32,
-        /// Why its offset is still there.
+        /// The error, or NONE.
         pub error_code: ErrorCode,
     }
 }

@@ -1,6 +1,6 @@
-//! SyncGroup (key 14): the leader hands in the assignment, every member takes its own.
+//! SyncGroup (key 14): the leader of a classic group hands in the assignment, and each member takes its part.
 //!
-//! Versions 0–5, flexible from 4. 3 brings static members (KIP-345); 5 names the protocol (KIP-559).
+//! Versions 0–5, flexible from 4. 3 knows static members (KIP-345), 5 checks the protocol (KIP-559).
 
 use bytes::Bytes;
 
@@ -8,43 +8,43 @@ use crate::codec::{Request, Str, message};
 use crate::{ApiKey, ErrorCode};
 
 message! {
-    /// A member that waits for its assignment; the leader brings all of them.
+    /// Hands in or asks for the assignment.
     pub struct SyncGroupRequest {
         /// The group.
         pub group_id: Str,
-        /// The member's generation.
+        /// The generation of the group.
         pub generation_id: i32,
-        /// The member.
+        /// The member; empty if it has no id yet.
         pub member_id: Str,
-        /// The id that a static member chose for itself.
+        /// The name of a static member, or null.
         pub group_instance_id: Option<Str>; since(3),
-        /// The class of protocols.
+        /// What kind of group it is: `consumer`, `connect` and so on.
         pub protocol_type: Option<Str>; since(5) ignorable(),
-        /// The protocol that won the vote.
+        /// The protocol that the group has chosen.
         pub protocol_name: Option<Str>; since(5) ignorable(),
-        /// Everybody's assignment, from the leader only.
+        /// The assignment, from the leader; empty from the others.
         pub assignments: Vec<SyncGroupRequestAssignment>,
     }
 
-    /// One member's assignment.
+    /// What one member is to do.
     pub struct SyncGroupRequestAssignment {
-        /// The member.
+        /// The member; empty if it has no id yet.
         pub member_id: Str,
-        /// Its bytes: the coordinator passes them on unread.
+        /// What the member is to do.
         pub assignment: Bytes,
     }
 
-    /// The member's own assignment.
+    /// The member's part of the assignment.
     pub struct SyncGroupResponse {
         /// How long the client is asked to wait, in ms.
         pub throttle_time_ms: i32; since(1) ignorable(),
-        /// Why there is none.
+        /// The error, or NONE.
         pub error_code: ErrorCode,
-        /// The class of protocols.
+        /// What kind of group it is: `consumer`, `connect` and so on.
         pub protocol_type: Option<Str>; since(5) ignorable(),
-        /// The protocol that won the vote.
+        /// The protocol that the group has chosen.
         pub protocol_name: Option<Str>; since(5) ignorable(),
-        /// The leader's bytes for this member.
+        /// What the member is to do.
         pub assignment: Bytes,
     }
 }
