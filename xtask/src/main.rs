@@ -1,2 +1,124 @@
-//! `cargo xtask`.
-fn main() {}
+//! `cargo xtask`: the one tool that formats, checks, documents, tests and measures; the same at home and in CI.
+//!
+//! It runs other programs and judges them; it is not linked with what it judges, except for the pure generators of the
+//! documentation.
+#![allow(clippy::print_stdout, reason = "a command-line tool speaks on standard output")]
+
+mod apache;
+mod chaos;
+mod ci;
+mod clients;
+mod docs;
+mod failure;
+mod fuzz;
+mod interop;
+mod ottla;
+mod process;
+mod scoreboard;
+mod suite;
+mod tidy;
+mod workspace;
+
+use clap::{Parser, Subcommand};
+use failure::Failure;
+use scoreboard::Scoreboard;
+use std::process::ExitCode;
+use workspace::Workspace;
+
+/// The tasks of the ottla workspace.
+#[derive(Parser)]
+#[command(name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Check floors, file rules and generated files.
+    Tidy,
+    /// Write the generated files: docs/reference and config/broker.toml.
+    Docs,
+    /// Run the tests of the workspace, or of the named crates.
+    Test {
+        /// Crates by folder, such as `protocol`.
+        packages: Vec<String>,
+    },
+    /// Run real clients against a real broker: {ottla, librdkafka, Java} × five codecs, Kafka's tools, kcat.
+    Interop(interop::Options),
+    /// Run one of Apache Kafka's tools, such as `kafka topics --bootstrap-server …`.
+    Kafka {
+        /// The middle of the script's name: `topics` for `kafka-topics.sh`.
+        tool: String,
+        /// Its arguments.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Fuzz every target.
+    Fuzz {
+        /// How long, each.
+        #[arg(long, default_value_t = 10)]
+        minutes: u64,
+        /// One target only.
+        target: Option<String>,
+    },
+    /// Kill the broker under load and check that nothing acknowledged is lost.
+    Crash {
+        /// Random moments.
+        #[arg(long, default_value_t = 200)]
+        moments: u32,
+        /// Repeat a run.
+        #[arg(long)]
+        seed: Option<u64>,
+    },
+    /// Run the benchmarks of `benches/`; all arguments go there.
+    Bench {
+        /// What to measure; without any it says what there is.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Everything that must hold before a change lands.
+    Ci,
+}
+
+fn main() -> ExitCode {
+    let workspace = Workspace::here();
+    match perform(&workspace, Arguments::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            println!("{failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn perform(workspace: &Workspace, task: Task) -> Result<(), Failure> {
+    let mut board = Scoreboard::default();
+    match task {
+        Task::Tidy => tidy::run(workspace),
+        Task::Docs => docs::write(workspace),
+        Task::Test { packages } => {
+            let ran = suite::run(workspace, &packages, &mut board);
+            ran.and(board.close("test"))
+        }
+        Task::Interop(options) => {
+            interop::run(workspace, &options, &mut board)?;
+            board.close("interop")
+        }
+        Task::Kafka { tool, arguments } => {
+            let mut command = apache::Apache::install(workspace)?.tool(&tool)?;
+            process::run_on_terminal(command.args(arguments))
+        }
+        Task::Fuzz { minutes, target } => {
+            fuzz::targets(workspace, minutes, target.as_deref(), &mut board)?;
+            board.close("fuzz")
+        }
+        Task::Crash { moments, seed } => chaos::crash(workspace, moments, seed),
+        Task::Bench { arguments } => {
+            let mut command = workspace.cargo();
+            command.args(["run", "--quiet", "--release", "--package", "ottla-benches", "--"]).args(arguments);
+            process::run(&mut command)
+        }
+        Task::Ci => ci::all(workspace),
+    }
+}

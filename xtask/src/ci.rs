@@ -1,0 +1,38 @@
+//! `cargo xtask ci`: everything that must hold before a change lands, in one run, with one closing line.
+//!
+//! The order is from cheap to dear, and nothing stops at the first failure. It needs toolchains and the ordinary
+//! package registries, and installs the rest.
+
+use crate::failure::Failure;
+use crate::interop;
+use crate::process::run;
+use crate::scoreboard::Scoreboard;
+use crate::workspace::Workspace;
+use crate::{chaos, suite, tidy};
+
+/// Random moments at which CI kills the broker; `cargo xtask crash` tries more.
+const CRASH_MOMENTS: u32 = 20;
+
+/// Runs it all.
+pub(crate) fn all(workspace: &Workspace) -> Result<(), Failure> {
+    let mut board = Scoreboard::default();
+    board.step("format", || run(workspace.cargo().args(["fmt", "--all", "--check"])));
+    board.step("tidy", || tidy::run(workspace));
+    board.step("clippy", || {
+        let arguments =
+            ["clippy", "--quiet", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
+        run(workspace.cargo().args(arguments))
+    });
+    let mut tests = Scoreboard::default();
+    board.step("tests", || suite::run(workspace, &[], &mut tests));
+    board.merge(tests);
+    board.step("documentation", || {
+        let arguments = ["doc", "--quiet", "--workspace", "--no-deps", "--locked"];
+        run(workspace.cargo().args(arguments).env("RUSTDOCFLAGS", "-D warnings"))
+    });
+    let mut cells = Scoreboard::default();
+    board.step("interop", || interop::run(workspace, &interop::Options::everything(), &mut cells));
+    board.merge(cells);
+    board.step("crash", || chaos::crash(workspace, CRASH_MOMENTS, None));
+    board.close("ci")
+}

@@ -1,0 +1,170 @@
+//! `cargo xtask interop`: real clients against a real broker, everything counted.
+//!
+//! The broker is ottla by default, Apache Kafka with `--apache` (which proves the harness), or any address.
+//! Three parts: the matrix of clients and codecs on 336,776 flights, Kafka's command-line tools with kcat, and the
+//! offline tools on each other's files.
+
+mod digest;
+mod dumps;
+mod matrix;
+mod segments;
+mod speakers;
+mod tools;
+
+use crate::apache::Apache;
+use crate::clients::{Python, install_kcat};
+use crate::failure::Failure;
+use crate::ottla::Ottla;
+use crate::process::capture;
+use crate::scoreboard::Scoreboard;
+use crate::workspace::Workspace;
+use speakers::Speakers;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// What to run against what.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct Options {
+    /// Run against Apache Kafka instead of ottla.
+    #[arg(long)]
+    apache: bool,
+    /// Run against a broker that is already there.
+    #[arg(long, conflicts_with = "apache")]
+    bootstrap: Option<SocketAddr>,
+    /// Send only the first flights; 0 sends all 336,776.
+    #[arg(long, default_value_t = 0)]
+    rows: u32,
+    /// Only these clients.
+    #[arg(long, value_delimiter = ',', default_value = "ottla,librdkafka,java")]
+    clients: Vec<String>,
+    /// Only these parts.
+    #[arg(long, value_delimiter = ',', default_value = "matrix,tools,dumps")]
+    parts: Vec<String>,
+}
+
+impl Options {
+    /// All parts against ottla, on all flights.
+    pub(crate) fn everything() -> Self {
+        let owned = |words: [&str; 3]| words.map(str::to_owned).to_vec();
+        Self {
+            parts: owned(["matrix", "tools", "dumps"]),
+            clients: owned(["ottla", "librdkafka", "java"]),
+            ..Self::default()
+        }
+    }
+
+    fn needs_ottla(&self) -> bool {
+        let serves = !self.apache && self.bootstrap.is_none();
+        serves
+            || self.has("dumps")
+            || (self.has("matrix") && self.clients.iter().any(|client| client == "ottla"))
+    }
+
+    fn has(&self, part: &str) -> bool {
+        self.parts.iter().any(|it| it == part)
+    }
+}
+
+/// The broker of this run. Dropping it ends it, unless it was there before.
+enum Broker {
+    Ottla(crate::ottla::OttlaBroker),
+    Apache(crate::apache::ApacheBroker),
+    Elsewhere(SocketAddr),
+}
+
+impl Broker {
+    fn address(&self) -> SocketAddr {
+        match self {
+            Self::Ottla(broker) => broker.address,
+            Self::Apache(broker) => broker.address,
+            Self::Elsewhere(address) => *address,
+        }
+    }
+
+    fn data(&self) -> Option<PathBuf> {
+        match self {
+            Self::Ottla(broker) => Some(broker.data.clone()),
+            Self::Apache(broker) => Some(broker.data.clone()),
+            Self::Elsewhere(_) => None,
+        }
+    }
+
+    fn stop(self) -> Result<(), Failure> {
+        match self {
+            Self::Ottla(broker) => broker.stop(),
+            Self::Apache(broker) => broker.stop(),
+            Self::Elsewhere(_) => Ok(()),
+        }
+    }
+}
+
+/// Installs what is missing, starts the broker, and runs the parts.
+pub(crate) fn run(workspace: &Workspace, options: &Options, board: &mut Scoreboard) -> Result<(), Failure> {
+    install_kcat()?;
+    let python = Python::install(workspace)?;
+    let apache = Apache::install(workspace)?;
+    let ottla = Ottla::of(workspace);
+    if options.needs_ottla() {
+        ottla.build(workspace)?;
+    }
+    let scratch = workspace.scratch("interop")?;
+    let broker = match options.bootstrap {
+        Some(address) => Broker::Elsewhere(address),
+        None if options.apache => Broker::Apache(apache.start(&scratch.join("broker"))?),
+        None => Broker::Ottla(ottla.serve(&scratch.join("broker"), &[])?),
+    };
+    if options.has("tools") {
+        tools::Tools::new(&apache, broker.address().to_string()).run(board);
+    }
+    if options.has("matrix") {
+        let input = scratch.join("flights.tsv");
+        capture(python.script("flights.py").arg(&input).arg(options.rows.to_string()))?;
+        let speakers =
+            Speakers { ottla: &ottla, python: &python, apache: &apache, bootstrap: broker.address() };
+        matrix::run(&speakers, &options.clients, &input, broker.data().as_deref(), &scratch, board)?;
+    }
+    let data = broker.data();
+    board.step("the broker ends cleanly", || broker.stop());
+    if let (Some(data), true) = (data, options.has("dumps")) {
+        dump(&apache, &ottla, &data, options, board);
+        other_way(&apache, &ottla, &python, &scratch, board);
+    }
+    Ok(())
+}
+
+/// Both offline tools on the files that this run left.
+fn dump(apache: &Apache, ottla: &Ottla, data: &Path, options: &Options, board: &mut Scoreboard) {
+    let mut topics: Vec<String> =
+        ["none", "gzip", "snappy", "lz4", "zstd"].map(|codec| format!("kcat-{codec}")).to_vec();
+    if options.has("matrix") {
+        topics = ["ottla-zstd", "librdkafka-lz4", "java-none"].map(|name| format!("flights-{name}")).to_vec();
+    }
+    board.step("DumpLogSegments on the broker's files", || {
+        let count = dumps::apache_reads(apache, data, &topics)?;
+        println!("{count} files without a complaint");
+        Ok(())
+    });
+    board.step("ottla log verify on the broker's files", || {
+        println!("{}", dumps::ottla_reads(ottla, data)?);
+        Ok(())
+    });
+}
+
+/// `ottla log verify` on the files of a real Kafka, filled by librdkafka with every codec.
+fn other_way(apache: &Apache, ottla: &Ottla, python: &Python, scratch: &Path, board: &mut Scoreboard) {
+    board.step("ottla log verify on Apache Kafka's files", || {
+        let input = scratch.join("some-flights.tsv");
+        capture(python.script("flights.py").arg(&input).arg("20000"))?;
+        let broker = apache.start(&scratch.join("apache"))?;
+        let speakers = Speakers { ottla, python, apache, bootstrap: broker.address };
+        let topics = ["none", "gzip", "snappy", "lz4", "zstd"];
+        speakers.create_topics(&topics.map(str::to_owned), 3)?;
+        for codec in topics {
+            speakers.produce("librdkafka", codec, codec, &input)?;
+        }
+        let data = broker.data.clone();
+        broker.stop()?;
+        println!("{}", dumps::ottla_reads(ottla, &data)?);
+        Ok(())
+    });
+}

@@ -1,0 +1,54 @@
+//! Each side's offline tool on the other side's files: Apache's `DumpLogSegments` on ottla's, `ottla log verify` on Kafka's.
+
+use super::segments::files_of;
+use crate::apache::Apache;
+use crate::failure::Failure;
+use crate::ottla::Ottla;
+use crate::process::capture;
+use std::path::Path;
+
+/// What `DumpLogSegments` prints when something is wrong; it ends well all the same.
+const COMPLAINTS: [&str; 7] = [
+    "Found timestamp mismatch",
+    "Found out of order timestamp",
+    "Index position",
+    "Mismatches in",
+    "Non-consecutive offsets",
+    "isvalid: false",
+    "trailing bytes",
+];
+
+/// Apache's tool reads every segment, index and time index of these topics; returns how many files there were.
+pub(crate) fn apache_reads(apache: &Apache, data: &Path, topics: &[String]) -> Result<usize, Failure> {
+    let mut count = 0;
+    for (extension, flags) in [
+        ("log", &["--deep-iteration"][..]),
+        ("index", &["--index-sanity-check"]),
+        ("index", &["--verify-index-only"]),
+        ("timeindex", &["--verify-index-only"]),
+    ] {
+        let mut files = Vec::new();
+        for topic in topics {
+            files.extend(files_of(data, topic, extension)?);
+        }
+        if files.is_empty() {
+            return Err(Failure::Claim(format!("no .{extension} file in {}", data.display())));
+        }
+        let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+        let mut command = apache.tool("dump-log")?;
+        command.args(flags).arg("--files").arg(names.join(","));
+        let printed = capture(&mut command)?;
+        for complaint in COMPLAINTS {
+            if let Some(line) = printed.lines().find(|line| line.contains(complaint)) {
+                return Err(Failure::Claim(format!("DumpLogSegments {}: {line}", flags.join(" "))));
+            }
+        }
+        count += files.len();
+    }
+    Ok(count)
+}
+
+/// `ottla log verify` reads a whole log directory.
+pub(crate) fn ottla_reads(ottla: &Ottla, data: &Path) -> Result<String, Failure> {
+    capture(ottla.command().args(["log", "verify"]).arg(data))
+}
