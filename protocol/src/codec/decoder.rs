@@ -177,6 +177,16 @@ impl Follower for Decoder {
         Ok(())
     }
 
+    /// A byte: -1 for null, 1 for a struct that follows.
+    fn presence(&mut self, present: &mut bool) -> Result<(), WireError> {
+        *present = match i8::from_be_bytes(self.array_of()?) {
+            -1 => false,
+            1 => true,
+            other => return Err(WireErrorKind::Presence(other).into()),
+        };
+        Ok(())
+    }
+
     fn string(&mut self, value: &mut Option<Str>, nullable: bool) -> Result<(), WireError> {
         *value = match self.length(nullable, Self::length_i16)? {
             None => None,

@@ -108,6 +108,11 @@ impl Follower for Encoder {
         Ok(())
     }
 
+    fn presence(&mut self, present: &mut bool) -> Result<(), WireError> {
+        self.bytes.put_i8(if *present { 1 } else { -1 });
+        Ok(())
+    }
+
     fn string(&mut self, value: &mut Option<Str>, nullable: bool) -> Result<(), WireError> {
         let text = value.as_ref().map(|text| text.as_bytes());
         self.length(text.map(<[u8]>::len), nullable, 2)?;

@@ -6,7 +6,7 @@ use super::{Decoder, Encoded, Encoder, Follower, Rule, Wire, WireError};
 use crate::api::{self, ApiKey};
 
 /// A struct of the protocol: a request, a response, or a struct within one.
-pub trait Message: Wire {}
+pub trait Message: Wire + std::fmt::Debug {}
 
 /// A request, and what answers it.
 pub trait Request: Message {

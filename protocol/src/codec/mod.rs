@@ -38,6 +38,9 @@ pub trait Follower {
     /// A value of `N` bytes: every number, bool and UUID.
     fn fixed<const N: usize>(&mut self, bytes: &mut [u8; N]) -> Result<(), WireError>;
 
+    /// Whether a struct that may be null is there.
+    fn presence(&mut self, present: &mut bool) -> Result<(), WireError>;
+
     /// A string: at most 32767 bytes of UTF-8.
     fn string(&mut self, value: &mut Option<Str>, nullable: bool) -> Result<(), WireError>;
 

@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::{Follower, Message, Str, WireError, WireErrorKind};
+use super::{Follower, Message, Str, WireError};
 use crate::ErrorCode;
 
 /// A type that has a wire form.
@@ -136,7 +136,7 @@ with_length! {
     Vec<T> => array of T;
 }
 
-/// A struct that may be null has a byte before it: -1 for null, 1 otherwise.
+/// A struct that may be null says first whether it is there.
 impl<M: Message> Wire for Option<M> {
     const BYTES_MIN: usize = 1;
 
@@ -145,12 +145,11 @@ impl<M: Message> Wire for Option<M> {
             let message = self.get_or_insert_default();
             return message.walk(f, nullable);
         }
-        let mut presence: i8 = if self.is_some() { 1 } else { -1 };
-        presence.walk(f, nullable)?;
-        match presence {
-            -1 => *self = None,
-            1 => self.get_or_insert_default().walk(f, nullable)?,
-            other => return Err(WireErrorKind::Presence(other).into()),
+        let mut present = self.is_some();
+        f.presence(&mut present)?;
+        match present {
+            false => *self = None,
+            true => self.get_or_insert_default().walk(f, nullable)?,
         }
         Ok(())
     }

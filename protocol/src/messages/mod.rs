@@ -3,31 +3,82 @@
 //! Structs and fields have the names of Kafka's message schemas, and each field names the versions that carry it. These
 //! are plain claims of the other side: `-1` for "none" is still `-1` here, and nothing but the encoding is checked.
 
-pub mod alter_configs;
-pub mod api_versions;
-pub mod create_partitions;
-pub mod create_topics;
-pub mod delete_groups;
-pub mod delete_records;
-pub mod delete_topics;
-pub mod describe_cluster;
-pub mod describe_configs;
-pub mod describe_groups;
-pub mod describe_log_dirs;
-pub mod describe_topic_partitions;
-pub mod fetch;
-pub mod find_coordinator;
-pub mod heartbeat;
-pub mod incremental_alter_configs;
-pub mod init_producer_id;
-pub mod join_group;
-pub mod leave_group;
-pub mod list_groups;
-pub mod list_offsets;
-pub mod metadata;
-pub mod offset_commit;
-pub mod offset_delete;
-pub mod offset_fetch;
-pub mod offset_for_leader_epoch;
-pub mod produce;
-pub mod sync_group;
+use crate::ApiKey;
+use crate::codec::Request;
+
+/// What is to be done with the request type of an API that is known only at run time.
+pub trait RequestVisitor {
+    /// What comes of it.
+    type Output;
+
+    /// Called with the API's request type.
+    fn visit<R: Request>(self) -> Self::Output;
+}
+
+macro_rules! apis {
+    ($($module:ident::$request:ident,)*) => {
+        $(pub mod $module;)*
+
+        /// Calls the visitor with the request type of this API, or returns `None` when the codec does not speak it.
+        pub fn visit<V: RequestVisitor>(key: ApiKey, visitor: V) -> Option<V::Output> {
+            $(if key == <$module::$request as Request>::KEY {
+                return Some(visitor.visit::<$module::$request>());
+            })*
+            None
+        }
+    };
+}
+
+apis! {
+    alter_configs::AlterConfigsRequest,
+    api_versions::ApiVersionsRequest,
+    create_partitions::CreatePartitionsRequest,
+    create_topics::CreateTopicsRequest,
+    delete_groups::DeleteGroupsRequest,
+    delete_records::DeleteRecordsRequest,
+    delete_topics::DeleteTopicsRequest,
+    describe_cluster::DescribeClusterRequest,
+    describe_configs::DescribeConfigsRequest,
+    describe_groups::DescribeGroupsRequest,
+    describe_log_dirs::DescribeLogDirsRequest,
+    describe_topic_partitions::DescribeTopicPartitionsRequest,
+    fetch::FetchRequest,
+    find_coordinator::FindCoordinatorRequest,
+    heartbeat::HeartbeatRequest,
+    incremental_alter_configs::IncrementalAlterConfigsRequest,
+    init_producer_id::InitProducerIdRequest,
+    join_group::JoinGroupRequest,
+    leave_group::LeaveGroupRequest,
+    list_groups::ListGroupsRequest,
+    list_offsets::ListOffsetsRequest,
+    metadata::MetadataRequest,
+    offset_commit::OffsetCommitRequest,
+    offset_delete::OffsetDeleteRequest,
+    offset_fetch::OffsetFetchRequest,
+    offset_for_leader_epoch::OffsetForLeaderEpochRequest,
+    produce::ProduceRequest,
+    sync_group::SyncGroupRequest,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::API_TABLE;
+
+    struct Key;
+
+    impl RequestVisitor for Key {
+        type Output = ApiKey;
+        fn visit<R: Request>(self) -> ApiKey {
+            R::KEY
+        }
+    }
+
+    #[test]
+    fn every_api_of_the_table_has_its_messages_and_no_other_has() {
+        for key in ApiKey::ALL {
+            let row = API_TABLE.iter().find(|row| row.key == *key);
+            assert_eq!(visit(*key, Key), row.map(|row| row.key));
+        }
+    }
+}

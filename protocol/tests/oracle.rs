@@ -1,0 +1,87 @@
+//! Our codec against `kafka-protocol`, which is generated from Kafka's own schemas: for every API, every version that
+//! we speak and many random messages, what we encode is decoded by it, encoded again by it, equal byte for byte, and
+//! decoded by us into the message that we began with. So both directions of both flavours agree with Kafka's.
+
+mod dice;
+
+use bytes::{Bytes, BytesMut};
+use kafka_protocol::messages::{ApiKey as OracleKey, RequestKind, ResponseKind};
+use ottla_protocol::codec::{Message, Request, decode, encode};
+use ottla_protocol::messages::{self, RequestVisitor};
+use ottla_protocol::{API_TABLE, ApiRange};
+
+/// Random messages for each API, version and direction.
+const SEEDS: u64 = 48;
+
+/// Checks both messages of one API in all versions; the output counts the messages.
+struct Agree(&'static ApiRange);
+
+impl RequestVisitor for Agree {
+    type Output = u64;
+
+    fn visit<R: Request>(self) -> u64 {
+        let api = self.0;
+        let mut messages = 0;
+        for version in api.versions() {
+            for seed in 0..SEEDS {
+                let what = format!("{} v{version} seed {seed}", api.key);
+                check::<R>(api, version, seed, &format!("{what} request"), oracle_request);
+                check::<R::Response>(api, version, seed, &format!("{what} response"), oracle_response);
+                messages += 2;
+            }
+        }
+        messages
+    }
+}
+
+/// What the oracle encodes of the message that it decodes.
+type Oracle = fn(OracleKey, Bytes, i16) -> Result<Bytes, Box<dyn std::error::Error>>;
+
+fn oracle_request(
+    key: OracleKey,
+    mut bytes: Bytes,
+    version: i16,
+) -> Result<Bytes, Box<dyn std::error::Error>> {
+    let request = RequestKind::decode(key, &mut bytes, version)?;
+    assert!(bytes.is_empty(), "the oracle left {} bytes", bytes.len());
+    let mut again = BytesMut::new();
+    request.encode(&mut again, version)?;
+    Ok(again.freeze())
+}
+
+fn oracle_response(
+    key: OracleKey,
+    mut bytes: Bytes,
+    version: i16,
+) -> Result<Bytes, Box<dyn std::error::Error>> {
+    let response = ResponseKind::decode(key, &mut bytes, version)?;
+    assert!(bytes.is_empty(), "the oracle left {} bytes", bytes.len());
+    let mut again = BytesMut::new();
+    response.encode(&mut again, version)?;
+    Ok(again.freeze())
+}
+
+fn check<M: Message>(api: &ApiRange, version: i16, seed: u64, what: &str, oracle: Oracle) {
+    let key = OracleKey::try_from(api.key.key()).expect("the oracle knows the API");
+    let flexible = api.is_flexible(version);
+    let message: M = dice::random(version, seed);
+    let ours = encode(message.clone(), version, flexible).unwrap_or_else(|error| panic!("{what}: {error}"));
+    let theirs = oracle(key, ours.bytes.clone(), version)
+        .unwrap_or_else(|error| panic!("{what}: the oracle says {error} of {message:?}"));
+    assert_eq!(theirs, ours.bytes, "{what}: the oracle encodes {message:?} differently");
+    let back: M = decode(theirs, version, flexible).unwrap_or_else(|error| panic!("{what}: {error}"));
+    assert_eq!(back, message, "{what}");
+}
+
+#[test]
+fn every_message_in_every_version_is_encoded_and_decoded_as_kafka_does() {
+    let mut versions = 0;
+    let mut messages = 0;
+    for api in API_TABLE {
+        let count = messages::visit(api.key, Agree(api)).expect("every API of the table has its messages");
+        versions += api.versions().count();
+        messages += count;
+        println!("{:<24} {:>2}–{:<2} {:>6} messages agree", api.key, api.min, api.max, count);
+    }
+    println!("{} APIs, {versions} versions, {messages} messages agree", API_TABLE.len());
+}
