@@ -1,1 +1,0 @@
-//! Floors, load generator and criterion benches.

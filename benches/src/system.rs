@@ -1,0 +1,252 @@
+//! The systems that are measured side by side, and how each is started: a floor, ottla, Apache Kafka.
+
+use std::fmt;
+use std::fs;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use crate::error::{BenchError, Doing, Result};
+use crate::floor::FloorKind;
+use crate::process::ServerProcess;
+use crate::wire::Connection;
+
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum System {
+    /// The least that must be done.
+    Floor,
+    /// Us.
+    Ottla,
+    /// Apache Kafka 4.x, one node, KRaft.
+    Kafka,
+}
+
+impl fmt::Display for System {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            System::Floor => "floor",
+            System::Ottla => "ottla",
+            System::Kafka => "kafka",
+        })
+    }
+}
+
+/// Where programs and data are.
+#[derive(Debug, Clone)]
+pub(crate) struct Places {
+    /// The `ottla` binary.
+    pub(crate) ottla: PathBuf,
+    /// The directory with Apache Kafka's jars.
+    pub(crate) kafka_libs: PathBuf,
+    /// Data and logs of everything that is started.
+    pub(crate) work_dir: PathBuf,
+}
+
+/// A broker that answers, with its data directory.
+#[derive(Debug)]
+pub(crate) struct Broker {
+    pub(crate) system: System,
+    pub(crate) process: ServerProcess,
+    pub(crate) address: SocketAddr,
+    launcher: Launcher,
+}
+
+/// All that is needed to start the same broker again on the same data.
+#[derive(Debug, Clone)]
+pub(crate) struct Launcher {
+    system: System,
+    places: Places,
+    dir: PathBuf,
+    address: SocketAddr,
+}
+
+/// How long a broker may take to answer; Kafka needs tens of seconds after a crash.
+const PATIENCE: Duration = Duration::from_secs(240);
+
+impl Launcher {
+    /// Prepares a fresh data directory called `name`. Apache Kafka's is formatted here, so that no start pays for it.
+    pub(crate) fn prepare(system: System, places: &Places, name: &str) -> Result<Self> {
+        let dir = places.work_dir.join(format!("{name}-{system}"));
+        let _ = fs::remove_dir_all(&dir);
+        fs::create_dir_all(dir.join("data")).doing(|| format!("create {}", dir.display()))?;
+        let launcher = Self { system, places: places.clone(), dir, address: free_address()? };
+        if system == System::Kafka {
+            launcher.format_kafka()?;
+        }
+        Ok(launcher)
+    }
+
+    /// Starts the broker and returns at once.
+    pub(crate) fn spawn(&self) -> Result<ServerProcess> {
+        let command = match self.system {
+            System::Ottla => self.ottla_command(),
+            System::Kafka => self.kafka_command(),
+            System::Floor => return Err(BenchError::Server("a floor is not a broker".to_owned())),
+        };
+        ServerProcess::start(command, &self.dir.join("server.log"))
+    }
+
+    /// Starts the broker and waits until it accepts a connection.
+    pub(crate) fn start(&self) -> Result<Broker> {
+        let mut process = self.spawn()?;
+        self.wait_for_accept(&mut process)?;
+        Ok(Broker { system: self.system, process, address: self.address, launcher: self.clone() })
+    }
+
+    /// Where the broker listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Tries to connect twice per millisecond until someone accepts.
+    pub(crate) fn wait_for_accept(&self, process: &mut ServerProcess) -> Result<()> {
+        wait_for_accept(self.address, process).map_err(|error| self.explain(error))
+    }
+
+    /// Adds the end of the server's log to an error about it.
+    fn explain(&self, error: BenchError) -> BenchError {
+        let log = fs::read_to_string(self.dir.join("server.log")).unwrap_or_default();
+        let tail: Vec<&str> = log.lines().rev().take(5).collect();
+        let tail: Vec<&str> = tail.into_iter().rev().collect();
+        BenchError::Server(format!("{}: {error}\n{}", self.system, tail.join("\n")))
+    }
+
+    fn ottla_command(&self) -> Command {
+        let mut command = Command::new(&self.places.ottla);
+        command.arg("serve");
+        for (key, value) in [
+            ("listeners", format!("PLAINTEXT://{}", self.address)),
+            ("log.dirs", self.dir.join("data").display().to_string()),
+            ("log.segment.delete.delay.ms", "1000".to_owned()),
+        ] {
+            command.arg("--set").arg(format!("{key}={value}"));
+        }
+        command
+    }
+
+    fn java(&self, heap: &str) -> Command {
+        let mut command = Command::new("java");
+        command
+            .args([&format!("-Xmx{heap}"), &format!("-Xms{heap}")])
+            .args(["-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-XX:InitiatingHeapOccupancyPercent=35"])
+            .arg("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn")
+            .arg("-cp")
+            .arg(format!("{}/*", self.places.kafka_libs.display()));
+        command
+    }
+
+    fn kafka_command(&self) -> Command {
+        let mut command = self.java("1g");
+        command.arg("kafka.Kafka").arg(self.dir.join("server.properties"));
+        command
+    }
+
+    /// Writes `server.properties` and formats the data directory, as `kafka-storage.sh format --standalone` does.
+    fn format_kafka(&self) -> Result<()> {
+        let controller = free_address()?;
+        let (address, data) = (self.address, self.dir.join("data"));
+        let properties = format!(
+            "process.roles=broker,controller\nnode.id=1\ncontroller.quorum.bootstrap.servers={controller}\n\
+             listeners=PLAINTEXT://{address},CONTROLLER://{controller}\n\
+             advertised.listeners=PLAINTEXT://{address},CONTROLLER://{controller}\n\
+             controller.listener.names=CONTROLLER\n\
+             listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\n\
+             log.dirs={}\noffsets.topic.replication.factor=1\nlog.segment.delete.delay.ms=1000\n\
+             broker.session.timeout.ms=600000\n",
+            data.display()
+        );
+        let path = self.dir.join("server.properties");
+        fs::write(&path, properties).doing(|| format!("write {}", path.display()))?;
+        let output = self
+            .java("256m")
+            .args(["kafka.tools.StorageTool", "format", "--standalone", "-t", "T3R0bGFCZW5jaG1hcmtzMQ", "-c"])
+            .arg(&path)
+            .output()
+            .doing(|| "run java".to_owned())?;
+        if output.status.success() {
+            return Ok(());
+        }
+        Err(BenchError::Server(format!(
+            "formatting Kafka's directory failed: {}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        )))
+    }
+
+    /// Removes the data directory.
+    pub(crate) fn remove(&self) {
+        // Only disk space depends on it.
+        let _ = fs::remove_dir_all(&self.dir);
+    }
+}
+
+impl Broker {
+    /// Opens a connection to it.
+    pub(crate) fn connect(&self) -> Result<Connection> {
+        Connection::open(self.address)
+    }
+
+    /// Ends it and removes its data.
+    pub(crate) fn discard(self) -> Result<()> {
+        let launcher = self.launcher.clone();
+        self.process.kill()?;
+        launcher.remove();
+        Ok(())
+    }
+}
+
+/// A running floor.
+#[derive(Debug)]
+pub(crate) struct Floor {
+    pub(crate) process: ServerProcess,
+    pub(crate) address: SocketAddr,
+    pub(crate) file: PathBuf,
+}
+
+impl Floor {
+    /// Starts this program again as a floor's server.
+    pub(crate) fn start(kind: FloorKind, places: &Places) -> Result<Self> {
+        let address = free_address()?;
+        let file = places.work_dir.join(format!("floor-{kind:?}.data").to_lowercase());
+        if kind == FloorKind::Fetch && !file.exists() {
+            return Err(BenchError::Server("the fetch floor has no file to send".to_owned()));
+        }
+        let program = std::env::current_exe().doing(|| "find this program".to_owned())?;
+        let mut command = Command::new(program);
+        command
+            .arg("floor-server")
+            .arg(format!("{kind:?}").to_lowercase())
+            .arg(address.to_string())
+            .arg(&file);
+        let mut process = ServerProcess::start(command, &places.work_dir.join("floor.log"))?;
+        wait_for_accept(address, &mut process)?;
+        Ok(Self { process, address, file })
+    }
+}
+
+/// The path of the fetch floor's file.
+pub(crate) fn fetch_floor_file(work_dir: &Path) -> PathBuf {
+    work_dir.join("floor-fetch.data")
+}
+
+fn wait_for_accept(address: SocketAddr, process: &mut ServerProcess) -> Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline {
+        if TcpStream::connect(address).is_ok() {
+            return Ok(());
+        }
+        process.assert_alive()?;
+        std::thread::sleep(Duration::from_micros(500));
+    }
+    Err(BenchError::Server(format!("nothing accepted on {address} within {PATIENCE:?}")))
+}
+
+fn free_address() -> Result<SocketAddr> {
+    let listener = TcpListener::bind("127.0.0.1:0").doing(|| "bind a free port".to_owned())?;
+    listener.local_addr().doing(|| "read the bound address".to_owned())
+}
