@@ -1,0 +1,222 @@
+//! The cluster's metadata as of one committed record.
+//!
+//! Topics are shared between images, so that a copy of an image costs what changed. Invariant: partitions of a topic are
+//! numbered without gaps, and the leader epoch of a name never falls, not even when a topic is deleted and created again
+//! (clients that know topics by name would otherwise stay with the leader they know).
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use ottla_protocol::{BrokerId, LeaderEpoch, PartitionIndex, ProducerId, TopicId, TopicName};
+
+use super::record::{ConfigResource, MetadataRecord};
+
+/// A broker that has registered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broker {
+    /// Its rack.
+    pub rack: Option<String>,
+}
+
+/// A topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Topic {
+    /// Its name.
+    pub name: TopicName,
+    /// Its id.
+    pub id: TopicId,
+    /// Its partitions, in order.
+    pub partitions: Vec<Partition>,
+}
+
+/// A partition of a topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Partition {
+    /// Its replicas, preferred leader first.
+    pub replicas: Vec<BrokerId>,
+    /// Those in sync.
+    pub in_sync_replicas: Vec<BrokerId>,
+    /// Its leader.
+    pub leader: Option<BrokerId>,
+    /// The leader's epoch.
+    pub leader_epoch: LeaderEpoch,
+    /// Grows with each change of this partition (KIP-497).
+    pub partition_epoch: i32,
+}
+
+/// See the module.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Image {
+    brokers: BTreeMap<BrokerId, Broker>,
+    topics: BTreeMap<TopicName, Arc<Topic>>,
+    names: HashMap<TopicId, TopicName>,
+    configs: BTreeMap<ConfigResource, BTreeMap<String, String>>,
+    next_producer_id: Option<ProducerId>,
+    deleted_epochs: BTreeMap<TopicName, LeaderEpoch>,
+}
+
+impl Image {
+    /// The brokers, by id.
+    pub fn brokers(&self) -> impl Iterator<Item = (BrokerId, &Broker)> {
+        self.brokers.iter().map(|(id, broker)| (*id, broker))
+    }
+
+    /// The topics, by name.
+    pub fn topics(&self) -> impl Iterator<Item = &Arc<Topic>> {
+        self.topics.values()
+    }
+
+    /// The topics from `name` on, by name.
+    pub fn topics_from(&self, name: &TopicName) -> impl Iterator<Item = &Arc<Topic>> {
+        self.topics.range(name.clone()..).map(|(_, topic)| topic)
+    }
+
+    /// How many topics there are.
+    pub fn topic_count(&self) -> usize {
+        self.topics.len()
+    }
+
+    /// The topic of this name.
+    pub fn topic(&self, name: &TopicName) -> Option<&Arc<Topic>> {
+        self.topics.get(name)
+    }
+
+    /// The topic of this name as it came over the wire; an illegal name names no topic.
+    pub fn topic_named(&self, name: &str) -> Option<&Arc<Topic>> {
+        TopicName::new(name).ok().and_then(|name| self.topic(&name))
+    }
+
+    /// The topic with this id.
+    pub fn topic_by_id(&self, id: TopicId) -> Option<&Arc<Topic>> {
+        self.names.get(&id).and_then(|name| self.topic(name))
+    }
+
+    /// The dynamic configs of a resource.
+    pub fn configs(&self, resource: &ConfigResource) -> &BTreeMap<String, String> {
+        static NONE: BTreeMap<String, String> = BTreeMap::new();
+        self.configs.get(resource).unwrap_or(&NONE)
+    }
+
+    /// The first producer id that belongs to nobody.
+    pub fn next_producer_id(&self) -> ProducerId {
+        self.next_producer_id.unwrap_or(ProducerId::new(0))
+    }
+
+    /// The epoch that the first leader of a new topic of this name has.
+    pub fn first_leader_epoch(&self, name: &TopicName) -> LeaderEpoch {
+        self.deleted_epochs.get(name).map_or(LeaderEpoch::ZERO, |epoch| epoch.next())
+    }
+
+    /// Takes in a committed record. Records come from this crate's own decisions, so one that makes no sense here is a
+    /// contradiction and not an error.
+    pub fn apply(&mut self, record: &MetadataRecord) {
+        match record {
+            MetadataRecord::RegisterBroker { broker, rack } => {
+                self.brokers.insert(*broker, Broker { rack: rack.clone() });
+            }
+            MetadataRecord::Topic { name, id } => {
+                let topic = Topic { name: name.clone(), id: *id, partitions: Vec::new() };
+                let before = self.topics.insert(name.clone(), Arc::new(topic));
+                assert!(before.is_none(), "topic {name} is created twice");
+                self.names.insert(*id, name.clone());
+            }
+            MetadataRecord::Partition {
+                topic,
+                partition,
+                replicas,
+                in_sync_replicas,
+                leader,
+                leader_epoch,
+            } => {
+                let topic = self.topic_mut(*topic);
+                assert_eq!(partition.get() as usize, topic.partitions.len(), "partitions have no gaps");
+                topic.partitions.push(Partition {
+                    replicas: replicas.clone(),
+                    in_sync_replicas: in_sync_replicas.clone(),
+                    leader: *leader,
+                    leader_epoch: *leader_epoch,
+                    partition_epoch: 0,
+                });
+            }
+            MetadataRecord::RemoveTopic { id } => self.remove_topic(*id),
+            MetadataRecord::Config { resource, key, value: Some(value) } => {
+                self.configs.entry(resource.clone()).or_default().insert(key.clone(), value.clone());
+            }
+            MetadataRecord::Config { resource, key, value: None } => {
+                if let Some(configs) = self.configs.get_mut(resource) {
+                    configs.remove(key);
+                    if configs.is_empty() {
+                        self.configs.remove(resource);
+                    }
+                }
+            }
+            MetadataRecord::ProducerIds { next } => {
+                assert!(*next >= self.next_producer_id(), "producer ids are never given back");
+                self.next_producer_id = Some(*next);
+            }
+        }
+    }
+
+    /// The records that make this image from an empty one: a snapshot.
+    pub fn to_records(&self) -> Vec<MetadataRecord> {
+        let mut records = Vec::new();
+        for (broker, Broker { rack }) in &self.brokers {
+            records.push(MetadataRecord::RegisterBroker { broker: *broker, rack: rack.clone() });
+        }
+        for (name, epoch) in &self.deleted_epochs {
+            if !self.topics.contains_key(name) {
+                records.extend(deleted_topic(name, *epoch));
+            }
+        }
+        for topic in self.topics.values() {
+            records.push(MetadataRecord::Topic { name: topic.name.clone(), id: topic.id });
+            records.extend((0..).zip(&topic.partitions).map(|(index, partition)| {
+                MetadataRecord::Partition {
+                    topic: topic.id,
+                    partition: PartitionIndex::new(index),
+                    replicas: partition.replicas.clone(),
+                    in_sync_replicas: partition.in_sync_replicas.clone(),
+                    leader: partition.leader,
+                    leader_epoch: partition.leader_epoch,
+                }
+            }));
+        }
+        for (resource, configs) in &self.configs {
+            records.extend(configs.iter().map(|(key, value)| MetadataRecord::Config {
+                resource: resource.clone(),
+                key: key.clone(),
+                value: Some(value.clone()),
+            }));
+        }
+        records.extend(self.next_producer_id.map(|next| MetadataRecord::ProducerIds { next }));
+        records
+    }
+
+    fn topic_mut(&mut self, id: TopicId) -> &mut Topic {
+        let name = self.names.get(&id).expect("a partition belongs to a topic");
+        Arc::make_mut(self.topics.get_mut(name).expect("an id names a topic"))
+    }
+
+    fn remove_topic(&mut self, id: TopicId) {
+        let name = self.names.remove(&id).expect("only a topic that exists is removed");
+        let topic = self.topics.remove(&name).expect("an id names a topic");
+        if let Some(epoch) = topic.partitions.iter().map(|partition| partition.leader_epoch).max() {
+            self.deleted_epochs.insert(name.clone(), epoch);
+        }
+        self.configs.remove(&ConfigResource::Topic(name));
+    }
+}
+
+/// Records that leave nothing of a deleted topic but the epoch above which it must begin again.
+fn deleted_topic(name: &TopicName, leader_epoch: LeaderEpoch) -> [MetadataRecord; 3] {
+    let id = TopicId::ZERO;
+    let partition = MetadataRecord::Partition {
+        topic: id,
+        partition: PartitionIndex::new(0),
+        replicas: Vec::new(),
+        in_sync_replicas: Vec::new(),
+        leader: None,
+        leader_epoch,
+    };
+    [MetadataRecord::Topic { name: name.clone(), id }, partition, MetadataRecord::RemoveTopic { id }]
+}

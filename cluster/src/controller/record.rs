@@ -1,0 +1,70 @@
+//! The records of the metadata log, in Kafka's words (KIP-631).
+//!
+//! Their serde form is on disk: variants and fields are only ever added at the end.
+
+use ottla_protocol::{BrokerId, LeaderEpoch, PartitionIndex, ProducerId, TopicId, TopicName};
+use serde::{Deserialize, Serialize};
+
+/// One committed fact.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MetadataRecord {
+    /// A broker came up. It replaces what was registered under its id.
+    RegisterBroker {
+        /// The broker.
+        broker: BrokerId,
+        /// Its rack.
+        rack: Option<String>,
+    },
+    /// A topic exists, so far without partitions.
+    Topic {
+        /// Its name.
+        name: TopicName,
+        /// Its id, never used before.
+        id: TopicId,
+    },
+    /// A topic has one partition more.
+    Partition {
+        /// The topic.
+        topic: TopicId,
+        /// The partition; the next that the topic lacks.
+        partition: PartitionIndex,
+        /// Its replicas, preferred leader first.
+        replicas: Vec<BrokerId>,
+        /// Those in sync.
+        in_sync_replicas: Vec<BrokerId>,
+        /// Its leader.
+        leader: Option<BrokerId>,
+        /// The leader's epoch.
+        leader_epoch: LeaderEpoch,
+    },
+    /// A topic is gone with everything that belongs to it.
+    RemoveTopic {
+        /// The topic.
+        id: TopicId,
+    },
+    /// A dynamic config was set, or with no value unset.
+    Config {
+        /// Whose it is.
+        resource: ConfigResource,
+        /// The key.
+        key: String,
+        /// The value.
+        value: Option<String>,
+    },
+    /// Producer ids below this one belong to somebody.
+    ProducerIds {
+        /// The first id that is still free.
+        next: ProducerId,
+    },
+}
+
+/// What a dynamic config belongs to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum ConfigResource {
+    /// One topic.
+    Topic(TopicName),
+    /// One broker.
+    Broker(BrokerId),
+    /// All brokers: their dynamic defaults.
+    AllBrokers,
+}
