@@ -132,7 +132,10 @@ impl Decoder {
         Ok(self.bytes.slice(start..start + length))
     }
 
-    /// An empty vector with room for `count` elements, if so many can be there and may be held.
+    /// An empty vector for `count` elements, if so many can be there and may be held.
+    ///
+    /// Its first allocation is no larger than the bytes that are left (or one element): beyond that the vector grows
+    /// only with elements that are really there, so that a claim alone never costs more memory than the frame did.
     fn room_for<T: Wire>(&mut self, count: usize) -> Result<Vec<T>, WireError> {
         let possible = (self.left() / T::BYTES_MIN).min(ARRAY_ELEMENTS_MAX);
         if count > possible {
@@ -141,7 +144,8 @@ impl Decoder {
         // Both factors are small by now, so the product does not overflow.
         let expansion_left = self.expansion_left.checked_sub(count * size_of::<T>());
         self.expansion_left = expansion_left.ok_or(WireErrorKind::Expansion)?;
-        Ok(Vec::with_capacity(count))
+        let affordable = (self.left() / size_of::<T>()).max(1);
+        Ok(Vec::with_capacity(count.min(affordable)))
     }
 
     /// The next tag of a section and the length of its value, which is still to be read.
