@@ -17,4 +17,4 @@ pub use outcome::Outcome;
 pub use placement::Placement;
 pub use producer_ids::{PRODUCER_ID_BLOCK, ProducerIdBlock};
 pub use record::{ConfigResource, MetadataRecord};
-pub use topics::{TopicPolicy, TopicRefusal};
+pub use topics::{ConfigCheck, TopicPolicy, TopicRefusal};

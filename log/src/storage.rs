@@ -104,7 +104,7 @@ pub trait StorageFile: fmt::Debug + Send + Sync {
 pub trait StorageLock: fmt::Debug + Send + Sync {}
 
 /// Fills the whole buffer from `position`, or fails with `UnexpectedEof`.
-pub(crate) fn read_exact_at(file: &dyn StorageFile, buffer: &mut [u8], position: u64) -> io::Result<()> {
+pub fn read_exact_at(file: &dyn StorageFile, buffer: &mut [u8], position: u64) -> io::Result<()> {
     let mut done = 0;
     while done < buffer.len() {
         match file.read_at(&mut buffer[done..], position + done as u64)? {
@@ -116,7 +116,7 @@ pub(crate) fn read_exact_at(file: &dyn StorageFile, buffer: &mut [u8], position:
 }
 
 /// Writes all parts at `position`, going on after a short write. On failure an unknown part of them was written.
-pub(crate) fn write_all_at(
+pub fn write_all_at(
     file: &dyn StorageFile,
     mut parts: &mut [IoSlice<'_>],
     mut position: u64,
@@ -140,7 +140,7 @@ fn joined(parts: &[IoSlice<'_>]) -> Vec<u8> {
 }
 
 /// The whole contents of a file, or `None` if there is no such file.
-pub(crate) fn read_file(storage: &dyn Storage, path: &Path) -> io::Result<Option<Vec<u8>>> {
+pub fn read_file(storage: &dyn Storage, path: &Path) -> io::Result<Option<Vec<u8>>> {
     let file = match storage.open(path, Access::Read) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -154,7 +154,7 @@ pub(crate) fn read_file(storage: &dyn Storage, path: &Path) -> io::Result<Option
 
 /// Replaces a file whole: temporary file, fsync, rename, fsync of the directory. After a crash the old or the new
 /// contents are there, never a mixture.
-pub(crate) fn replace_file(storage: &dyn Storage, path: &Path, contents: &[u8]) -> io::Result<()> {
+pub fn replace_file(storage: &dyn Storage, path: &Path, contents: &[u8]) -> io::Result<()> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".tmp");
     let temporary = Path::new(&temporary);

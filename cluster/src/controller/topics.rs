@@ -42,6 +42,9 @@ impl TopicRefusal {
     }
 }
 
+/// Says whether a new topic may have these configs.
+pub type ConfigCheck = dyn Fn(&BTreeMap<String, String>) -> Result<(), TopicRefusal>;
+
 /// What the broker's configuration says of topics to come.
 pub struct TopicPolicy<'a> {
     /// `num.partitions`.
@@ -51,7 +54,7 @@ pub struct TopicPolicy<'a> {
     /// `delete.topic.enable`.
     pub delete_topic_enable: bool,
     /// Checks a topic's configs.
-    pub check_configs: &'a dyn Fn(&BTreeMap<String, String>) -> Result<(), TopicRefusal>,
+    pub check_configs: &'a ConfigCheck,
 }
 
 type Refused<T> = Result<T, TopicRefusal>;
