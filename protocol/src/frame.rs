@@ -1,13 +1,8 @@
 //! Frames: a length, a header, and the body of one request or response.
 //!
 //! ```text
-//! ┌──────────┬──────────────────────────────────────────────────────┬──────┐
-//! │ i32      │ request header                                       │ body │
-//! │ length   │ i16 key, i16 version, i32 correlation, client id, 〈tags〉│      │
-//! ├──────────┼──────────────────────────────────────────────────────┼──────┤
-//! │ i32      │ response header                                      │ body │
-//! │ length   │ i32 correlation, 〈tags〉                               │      │
-//! └──────────┴──────────────────────────────────────────────────────┴──────┘
+//! request   length i32 │ key i16 │ version i16 │ correlation id i32 │ client id │ tags │ body
+//! response  length i32 │ correlation id i32 │ tags │ body
 //! ```
 //!
 //! The length counts everything after itself. The tags are there in flexible versions only, and never in the header of
@@ -136,4 +131,72 @@ fn skip_tags(bytes: Bytes) -> Result<Bytes, WireError> {
     let tags = flexible.tags_begin()?;
     flexible.tags_end(tags)?;
     Ok(flexible.into_rest())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorCode;
+    use crate::codec::{FetchRecords, Hole, decode_request};
+    use crate::messages::api_versions::{ApiVersionsRequest, ApiVersionsResponse};
+    use crate::messages::fetch::{FetchResponse, FetchableTopicResponse, PartitionData};
+
+    #[test]
+    fn a_client_id_has_a_two_byte_length_also_in_a_flexible_header() {
+        let client_id = Some(Str::from_static("me"));
+        let frame = encode_request(7, client_id, 3, ApiVersionsRequest::default()).unwrap();
+        assert_eq!(&frame[..], b"\0\0\0\x10\0\x12\0\x03\0\0\0\x07\0\x02me\0\x01\x01\0");
+        let (header, body) = decode_request_header(frame.slice(4..)).unwrap();
+        assert_eq!((header.correlation_id, header.client_id.as_deref()), (7, Some("me")));
+        assert!(decode_request::<ApiVersionsRequest>(body, 3).is_ok());
+    }
+
+    #[test]
+    fn a_client_id_may_be_null_or_empty() {
+        for (client_id, text) in [(&b"\xff\xff"[..], None), (b"\0\0", Some(""))] {
+            let frame = [b"\0\x12\0\0\0\0\0\x07", client_id].concat();
+            let (header, body) = decode_request_header(Bytes::from(frame)).unwrap();
+            assert_eq!((header.client_id.as_deref(), body.len()), (text, 0));
+        }
+    }
+
+    #[test]
+    fn the_header_of_a_version_or_an_api_from_the_future_is_still_read() {
+        // ApiVersions 99 with one tagged header field, then a body that nobody can read.
+        let frame = Bytes::from_static(b"\0\x12\0\x63\0\0\0\x07\xff\xff\x01\x05\x01\xaabody");
+        let (header, body) = decode_request_header(frame).unwrap();
+        assert_eq!(
+            (header.api(), header.api_version, &body[..]),
+            (Some(ApiKey::ApiVersions), 99, &b"body"[..])
+        );
+        let frame = Bytes::from_static(b"\x7f\xff\0\x01\0\0\0\x07\xff\xffbody");
+        let (header, body) = decode_request_header(frame).unwrap();
+        assert_eq!((header.api(), &body[..]), (None, &b"body"[..]));
+    }
+
+    #[test]
+    fn an_api_versions_response_has_no_tags_in_its_header() {
+        let response =
+            ApiVersionsResponse { error_code: ErrorCode::UNSUPPORTED_VERSION, ..Default::default() };
+        let frame = encode_response(7, ApiKey::ApiVersions, 3, response).unwrap().bytes;
+        assert_eq!(&frame[..], b"\0\0\0\x0c\0\0\0\x07\0\x23\x01\0\0\0\0\0");
+    }
+
+    #[test]
+    fn a_frame_counts_the_regions_that_are_sent_straight_from_a_file() {
+        let partitions = [100, 0, 5]
+            .map(|len| PartitionData { records: FetchRecords::Region { len }, ..Default::default() });
+        let topic = FetchableTopicResponse { topic: "t".into(), partitions: partitions.into() };
+        let response = FetchResponse { responses: vec![topic], ..Default::default() };
+        let frame = encode_response(7, ApiKey::Fetch, 12, response).unwrap();
+        let prefix = i32::from_be_bytes(frame.bytes[..4].try_into().unwrap());
+        assert_eq!(prefix as usize + 4, frame.bytes.len() + 105);
+        assert_eq!(frame.wire_bytes(), frame.bytes.len() + 105);
+        let [first, second, third] = frame.holes[..] else { panic!("{:?}", frame.holes) };
+        assert_eq!([first.len, second.len, third.len], [100, 0, 5]);
+        assert!(first.position < second.position && second.position < third.position);
+        // Before the first hole stands its compact length, one more than it is.
+        assert_eq!(frame.bytes[first.position - 1], 101);
+        assert_eq!(third, Hole { position: frame.bytes.len() - 3, len: 5 });
+    }
 }

@@ -85,7 +85,8 @@ impl RequestVisitor for Frugal {
         for version in self.0.versions() {
             for seed in 0..24 {
                 let message = dice::random::<R>(version, seed);
-                let bytes = encode(message, version, self.0.is_flexible(version)).unwrap().bytes;
+                let encoded = encode(message, version, self.0.is_flexible(version));
+                let bytes = encoded.expect("what the dice make can be encoded").bytes;
                 let mut bent = BytesMut::from(&bytes[..]);
                 if let Some(byte) = bent.get_mut(seed as usize) {
                     *byte = 0x7f;

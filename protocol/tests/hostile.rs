@@ -3,7 +3,7 @@
 mod dice;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use ottla_protocol::codec::{Request, WireErrorKind, decode_request, decode_response, encode};
+use ottla_protocol::codec::{Message, Request, WireErrorKind, decode_request, decode_response, encode};
 use ottla_protocol::messages::api_versions::ApiVersionsRequest;
 use ottla_protocol::messages::create_topics::CreateTopicsRequest;
 use ottla_protocol::messages::delete_topics::DeleteTopicsRequest;
@@ -189,6 +189,11 @@ fn a_version_that_is_not_spoken_is_an_error_of_its_own() {
     assert_eq!(refused.0, WireErrorKind::UnsupportedVersion { key: 19, version: 1 });
 }
 
+fn random_bytes<M: Message>(version: i16, flexible: bool, seed: u64) -> Bytes {
+    let message: M = dice::random(version, seed);
+    encode(message, version, flexible).expect("what the dice make can be encoded").bytes
+}
+
 /// Cuts and bends random messages of one API; the output counts the bodies that were decoded.
 struct Torment(&'static ApiRange);
 
@@ -200,9 +205,8 @@ impl RequestVisitor for Torment {
         for version in self.0.versions() {
             let flexible = self.0.is_flexible(version);
             for seed in 0..6 {
-                let request = encode(dice::random::<R>(version, seed), version, flexible).unwrap().bytes;
-                let response =
-                    encode(dice::random::<R::Response>(version, seed), version, flexible).unwrap().bytes;
+                let request = random_bytes::<R>(version, flexible, seed);
+                let response = random_bytes::<R::Response>(version, flexible, seed);
                 for cut in 0..request.len() {
                     let refused = decode_request::<R>(request.slice(..cut), version);
                     assert!(refused.is_err(), "{} v{version} seed {seed} cut to {cut} bytes", R::KEY);

@@ -5,10 +5,12 @@
 mod dice;
 
 use bytes::{Bytes, BytesMut};
+use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::{ApiKey as OracleKey, RequestKind, ResponseKind};
 use ottla_protocol::codec::{Message, Request, decode, encode};
+use ottla_protocol::error::ERROR_TABLE;
 use ottla_protocol::messages::{self, RequestVisitor};
-use ottla_protocol::{API_TABLE, ApiRange};
+use ottla_protocol::{API_TABLE, ApiRange, ErrorCode};
 
 /// Random messages for each API, version and direction.
 const SEEDS: u64 = 48;
@@ -84,4 +86,29 @@ fn every_message_in_every_version_is_encoded_and_decoded_as_kafka_does() {
         println!("{:<24} {:>2}–{:<2} {:>6} messages agree", api.key, api.min, api.max, count);
     }
     println!("{} APIs, {versions} versions, {messages} messages agree", API_TABLE.len());
+}
+
+#[test]
+fn headers_are_flexible_where_kafka_says_so() {
+    for api in API_TABLE {
+        let key = OracleKey::try_from(api.key.key()).expect("the oracle knows the API");
+        for version in api.versions() {
+            let ours = (api.request_header_version(version), api.response_header_version(version));
+            let theirs = (key.request_header_version(version), key.response_header_version(version));
+            assert_eq!(ours, theirs, "{} v{version}", api.key);
+        }
+    }
+}
+
+#[test]
+fn error_codes_are_named_and_retriable_as_in_kafka() {
+    for row in ERROR_TABLE.iter().filter(|row| row.code.is_error()) {
+        let theirs = ResponseError::try_from_code(row.code.get()).expect("it is an error");
+        let name = row.name.replace('_', "").to_lowercase();
+        assert_eq!(theirs.to_string().to_lowercase(), name, "{row:?}");
+        // The oracle is older than the day when Kafka made this one retriable.
+        if row.code != ErrorCode::CONCURRENT_TRANSACTIONS {
+            assert_eq!(theirs.is_retriable(), row.retriable, "{row:?}");
+        }
+    }
 }
