@@ -1,5 +1,6 @@
 //! What a cluster decides: partitions, controller, groups, configuration. Pure: no tokio, no clock.
 
+pub mod config;
 pub mod controller;
 pub mod fetch_session;
 pub mod partition;

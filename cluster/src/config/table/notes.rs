@@ -1,0 +1,47 @@
+//! Why a config is accepted without an effect, or refused. Each reason is one sentence that the broker prints when the
+//! config is set, and that the reference pages show.
+
+pub(super) const AUTHORIZER: &str = "ottla does not check access rules yet, and would serve everybody";
+pub(super) const CLEANER: &str = "how ottla compacts is not tuned by this";
+pub(super) const COMPACTION: &str = "logs are not compacted yet; the value is kept and shown";
+pub(super) const CONSUMER: &str =
+    "the consumer group protocol (KIP-848) is not served yet; classic groups are";
+pub(super) const COORDINATOR: &str = "the coordinator's log is not tuned by this";
+pub(super) const CORDON: &str = "every log directory takes new partitions";
+pub(super) const GROUPKINDS: &str = "classic groups are always on, the newer kinds are not served yet";
+pub(super) const JVM: &str = "it names a class or a setting of the Java runtime, which ottla does not have";
+pub(super) const METRICS: &str = "ottla measures by itself and loads no reporters";
+pub(super) const MOVEDIRS: &str = "replicas are not moved between log directories yet";
+pub(super) const ONESTART: &str = "all listeners open at once, when the broker is ready";
+pub(super) const PLUGIN_POLICY: &str =
+    "ottla loads no Java classes, and what the policy forbids would be allowed";
+pub(super) const PLUGIN_QUOTA: &str = "ottla loads no Java classes, and clients would go unlimited";
+pub(super) const PURGATORY: &str = "ottla wakes each waiting request by itself and has nothing to sweep";
+pub(super) const QUORUM: &str = "a single node is its own controller and votes alone";
+pub(super) const QUOTA: &str = "client quotas are not enforced yet";
+pub(super) const RECOMPRESSION: &str = "batches are stored as the producer compressed them";
+pub(super) const REPLICATION: &str = "a single node replicates to nobody";
+pub(super) const ROLES: &str = "every node is broker and controller";
+pub(super) const RUNTIME: &str = "one runtime with a thread per core does all work";
+pub(super) const SECURITY: &str = "SASL is not served yet, and a listener that asks for it is refused";
+pub(super) const SELECTOR: &str = "a single node has no other replica to read from";
+pub(super) const SHARE: &str = "share groups (KIP-932) are not served yet";
+pub(super) const SNAPSHOT: &str = "the metadata log is replaced whole by each snapshot";
+pub(super) const STARTUP: &str = "ottla does not watch its own start";
+pub(super) const STARTUP_DELAY: &str = "periodic work begins right after the start";
+pub(super) const STREAMS: &str = "the streams group protocol (KIP-1071) is not served yet";
+pub(super) const TELEMETRY: &str = "client telemetry (KIP-714) is not served yet";
+pub(super) const THROTTLE: &str = "a single node replicates to nobody, so that there is nothing to throttle";
+pub(super) const TIERED: &str = "tiered storage is not built yet";
+pub(super) const TLS: &str = "TLS is not served yet, and a listener that asks for it is refused";
+pub(super) const TRANSACTION: &str = "transactions are not served yet; idempotent producers are";
+pub(super) const UNSTABLE: &str = "APIs under development are never offered";
+pub(super) const WATERMARK: &str =
+    "a single replica's high watermark is its log end, and needs no checkpoint";
+
+pub(super) const ZOOKEEPER: &str = "there is no ZooKeeper";
+pub(super) const MESSAGE_FORMAT: &str = "there is one record format, version 2";
+pub(super) const INTER_BROKER: &str = "all nodes speak the newest version they have in common";
+pub(super) const OLD_LISTENER: &str = "Kafka dropped it; `listeners` and `advertised.listeners` say it";
+pub(super) const DEAD_LETTERS: &str = "share groups (KIP-932) are not served yet";
+pub(super) const DROPPED: &str = "Kafka dropped it";
