@@ -1,21 +1,41 @@
-//! `cargo xtask crash` and `soak`: hand over to the `chaos` crate, built in release, with the release broker.
+//! `cargo xtask crash`: hands over to the `chaos` crate, built in release, with the release broker.
 
 use crate::failure::Failure;
 use crate::ottla::Ottla;
 use crate::process::run;
 use crate::workspace::Workspace;
 
-/// Kills the broker at this many random moments, then at its own writes, fsyncs and renames.
-pub(crate) fn crash(workspace: &Workspace, moments: u32, seed: Option<u64>) -> Result<(), Failure> {
+/// What to try.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Options {
+    /// How many random moments.
+    #[arg(long, default_value_t = 200)]
+    pub(crate) moments: u32,
+    /// Of the broker's own operations, every so many; 0 for none.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) stride: u64,
+    /// Repeats a run's choices.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+}
+
+/// Kills the broker at random moments, then at its own writes, fsyncs and renames.
+pub(crate) fn crash(workspace: &Workspace, options: &Options) -> Result<(), Failure> {
     let ottla = Ottla::of(workspace);
     ottla.build(workspace)?;
     let scratch = workspace.scratch("crash")?;
-    let mut command = workspace.cargo();
-    command.args(["run", "--quiet", "--release", "--locked", "--package", "ottla-chaos", "--", "crash"]);
-    command.arg("--broker").arg(ottla.binary()).arg("--directory").arg(&scratch);
-    command.args(["--moments", &moments.to_string()]);
-    if let Some(seed) = seed {
-        command.args(["--seed", &seed.to_string()]);
+    let chaos = |task: &[&str]| {
+        let mut command = workspace.cargo();
+        command.args(["run", "--quiet", "--release", "--locked", "--package", "ottla-chaos", "--"]);
+        command.arg("--broker").arg(ottla.binary()).arg("--directory").arg(&scratch);
+        command.args(["--seed", &options.seed.to_string()]).args(task);
+        run(&mut command)
+    };
+    if options.moments > 0 {
+        chaos(&["moments", "--count", &options.moments.to_string()])?;
     }
-    run(&mut command)
+    if options.stride > 0 {
+        chaos(&["points", "--stride", &options.stride.to_string()])?;
+    }
+    Ok(())
 }

@@ -10,8 +10,8 @@ use crate::scoreboard::Scoreboard;
 use crate::workspace::Workspace;
 use crate::{chaos, suite, tidy};
 
-/// Random moments at which CI kills the broker; `cargo xtask crash` tries more.
-const CRASH_MOMENTS: u32 = 20;
+/// What CI tries of the crash harness; `cargo xtask crash` tries all.
+const CRASHES: chaos::Options = chaos::Options { moments: 20, stride: 7, seed: 1 };
 
 /// Runs it all.
 pub(crate) fn all(workspace: &Workspace) -> Result<(), Failure> {
@@ -33,6 +33,6 @@ pub(crate) fn all(workspace: &Workspace) -> Result<(), Failure> {
     let mut cells = Scoreboard::default();
     board.step("interop", || interop::run(workspace, &interop::Options::everything(), &mut cells));
     board.merge(cells);
-    board.step("crash", || chaos::crash(workspace, CRASH_MOMENTS, None));
+    board.step("crash", || chaos::crash(workspace, &CRASHES));
     board.close("ci")
 }

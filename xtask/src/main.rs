@@ -63,14 +63,7 @@ enum Task {
         target: Option<String>,
     },
     /// Kill the broker under load and check that nothing acknowledged is lost.
-    Crash {
-        /// Random moments.
-        #[arg(long, default_value_t = 200)]
-        moments: u32,
-        /// Repeat a run.
-        #[arg(long)]
-        seed: Option<u64>,
-    },
+    Crash(chaos::Options),
     /// Run the benchmarks of `benches/`; all arguments go there.
     Bench {
         /// What to measure; without any it says what there is.
@@ -113,7 +106,7 @@ fn perform(workspace: &Workspace, task: Task) -> Result<(), Failure> {
             fuzz::targets(workspace, minutes, target.as_deref(), &mut board)?;
             board.close("fuzz")
         }
-        Task::Crash { moments, seed } => chaos::crash(workspace, moments, seed),
+        Task::Crash(options) => chaos::crash(workspace, &options),
         Task::Bench { arguments } => {
             let mut command = workspace.cargo();
             command.args(["run", "--quiet", "--release", "--package", "ottla-benches", "--"]).args(arguments);

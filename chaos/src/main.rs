@@ -1,0 +1,70 @@
+//! `ottla-chaos`: kills a real broker process under load and checks that nothing it acknowledged is lost.
+//!
+//! It knows the wire protocol and nothing else of ottla, so it judges any broker that takes the same command line.
+//! `cargo xtask crash` builds both and runs it.
+#![allow(clippy::print_stdout, reason = "a command-line tool speaks on standard output")]
+
+mod broker;
+mod chance;
+mod check;
+mod finding;
+mod load;
+mod moments;
+mod payload;
+mod points;
+mod producer;
+mod reader;
+mod topic;
+mod wire;
+
+use clap::{Parser, Subcommand};
+use finding::Finding;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Kills a broker and checks what it promised.
+#[derive(Parser)]
+struct Arguments {
+    /// The `ottla` binary.
+    #[arg(long)]
+    broker: PathBuf,
+    /// Where the broker's files go; they stay there when something was found.
+    #[arg(long)]
+    directory: PathBuf,
+    /// Repeats a run's choices. The moments themselves are up to the machine.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// `kill -9` at random moments under load.
+    Moments {
+        /// How many.
+        #[arg(long, default_value_t = 200)]
+        count: u32,
+    },
+    /// Death at each of the broker's own operations.
+    Points {
+        /// Try only every so many.
+        #[arg(long, default_value_t = 1)]
+        stride: u64,
+    },
+}
+
+fn main() -> ExitCode {
+    let Arguments { broker, directory, seed, task } = Arguments::parse();
+    let result: Result<(), Finding> = match task {
+        Task::Moments { count } => moments::run(&broker, &directory, count, seed),
+        Task::Points { stride } => points::run(&broker, &directory, stride, seed),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(finding) => {
+            println!("{finding}\nseed {seed}, files in {}", directory.display());
+            ExitCode::FAILURE
+        }
+    }
+}
