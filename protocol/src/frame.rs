@@ -16,9 +16,6 @@ use crate::codec::{
     Decoder, Encoded, Encoder, Follower, Message, Request, Str, Wire, WireError, WireErrorKind,
 };
 
-/// The fewest bytes that a request can have after its length: key, version, correlation id, null client id.
-pub const REQUEST_BYTES_MIN: usize = 10;
-
 /// What stands before the body of a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RequestHeader {

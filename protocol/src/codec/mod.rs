@@ -1,6 +1,6 @@
 //! The codec: each message is declared once, and one walk over its fields is followed by an encoder or a decoder.
 //!
-//! [`message!`] declares a struct with the versions that carry each field (a [`Rule`]) and derives the walk. A
+//! `message!` declares a struct with the versions that carry each field (a [`Rule`]) and derives the walk. A
 //! [`Follower`] is led along it: the [`Decoder`] fills the fields from bytes, the [`Encoder`] writes them. So the two
 //! directions cannot disagree. It is *not* a framework for other formats: it knows Kafka's rigid and flexible
 //! (KIP-482) encodings and nothing else.

@@ -1,6 +1,6 @@
 //! Which versions of a message carry a field, and how.
 
-/// The versions that carry a field, built up from [`Rule::ALWAYS`] in the words that [`message!`](super::message) takes.
+/// The versions that carry a field, built up from [`Rule::ALWAYS`] in the words that `message!` takes.
 #[derive(Clone, Copy, Debug)]
 pub struct Rule {
     first: i16,
