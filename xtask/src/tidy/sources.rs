@@ -13,13 +13,16 @@ const LINES_MAX: usize = 500;
 const LONGER: &[(&str, usize, &str)] = &[];
 
 /// The only files that may say `unsafe`.
-const UNSAFE: &[(&str, &str)] = &[];
+const UNSAFE: &[(&str, &str)] = &[
+    ("log/src/sealed_index.rs", "maps sealed index files, read-only"),
+    ("protocol/tests/allocations.rs", "a counting allocator, for the test that a claimed length costs nothing"),
+];
 
 /// A thing with one of these names has no home yet.
 const HOMELESS: [&str; 6] = ["utils", "util", "helpers", "common", "misc", "manager"];
 
 /// Text that must not stay in a source file.
-const LEFTOVERS: [&str; 6] = ["todo!(", "dbg!(", "unimplemented!(", "FIXME", "XXX", "HACK"];
+const LEFTOVERS: [&str; 5] = ["todo!(", "dbg!(", "unimplemented!(", "FIXME", "TODO"];
 
 /// Where the machine shows through. Put together here so that this file does not find itself.
 const MACHINE: [&str; 3] = [concat!("/wo", "rk/"), concat!("/ro", "ot/"), concat!("/ho", "me/")];
