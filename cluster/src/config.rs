@@ -2,6 +2,20 @@
 //!
 //! Kafka's keys, defaults and meaning. A key is declared once, in [`table`]; everything else here is derived from it.
 
+mod broker;
+pub mod layers;
+pub mod listener;
+pub mod properties;
 pub mod row;
+pub mod settings;
+mod suggest;
 pub mod table;
+mod topic;
 pub mod value;
+mod view;
+
+pub use broker::{BrokerConfig, BrokerKeys, ConfigError};
+pub use layers::{Layers, Overrides, Source};
+pub use listener::{Advertised, HostPort, Listener, ListenerError, SecurityProtocol};
+pub use settings::{Note, Settings, SettingsError};
+pub use topic::{CleanupPolicy, CompressionType, TimestampType, TopicConfig};

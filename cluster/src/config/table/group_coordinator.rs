@@ -41,8 +41,8 @@ pub(super) const GROUP_COORDINATOR: &[Row] = rows! {
         "The shortest session timeout that a classic member may ask for.";
     "group.max.session.timeout.ms" Int "1800000" [Any] ReadOnly Honour,
         "The longest session timeout that a classic member may ask for.";
-    "group.initial.rebalance.delay.ms" Int "3000" [Any] ReadOnly Honour,
-        "How long a new group waits for more members before its first rebalance.";
+    "group.initial.rebalance.delay.ms" Int "0" [Any] ReadOnly Honour,
+        "How long a new group waits for more members before its first rebalance. Kafka waits 3000.";
     "group.max.size" Int "2147483647" [AtLeast(1)] ReadOnly Honour,
         "The most members of a classic group.";
     "group.consumer.session.timeout.ms" Int "45000" [AtLeast(1)] ReadOnly Accept(notes::CONSUMER),
