@@ -47,7 +47,7 @@ impl Apache {
         if std::fs::read_to_string(&stamp).ok().as_deref() != Some(wanted.as_str()) {
             println!("resolving Apache Kafka");
             run(Command::new("mvn")
-                .args(["-q", "-B", "-f"])
+                .args(["-q", "-B", "--no-transfer-progress", "-Dstyle.color=never", "-f"])
                 .arg(&pom)
                 .args(["dependency:copy-dependencies", "-DincludeScope=runtime"])
                 .arg(format!("-DoutputDirectory={}", jars.display())))?;

@@ -1,12 +1,13 @@
 //! `cargo xtask fuzz`: every fuzz target for some minutes each, with coverage guidance.
 //!
-//! The targets live in `fuzz/`, outside the workspace. libFuzzer's instrumentation is a nightly flag of the compiler;
-//! `RUSTC_BOOTSTRAP` opens it on the pinned stable one, so that no second toolchain is needed.
+//! The targets live in `fuzz/`, outside the workspace. libFuzzer's instrumentation is a nightly flag of the compiler, so
+//! a nightly toolchain and cargo-fuzz must be there; nothing is installed here.
 
 use crate::failure::Failure;
 use crate::process::{capture, run};
 use crate::scoreboard::Scoreboard;
 use crate::workspace::Workspace;
+use std::process::Command;
 
 /// Runs every target, or the named one.
 pub(crate) fn targets(
@@ -15,18 +16,32 @@ pub(crate) fn targets(
     only: Option<&str>,
     board: &mut Scoreboard,
 ) -> Result<(), Failure> {
-    if capture(workspace.cargo().args(["fuzz", "--version"])).is_err() {
-        println!("installing cargo-fuzz");
-        run(workspace.cargo().args(["install", "--quiet", "--locked", "cargo-fuzz"]))?;
-    }
-    let listing = capture(workspace.cargo().args(["fuzz", "list"]).env("RUSTC_BOOTSTRAP", "1"))?;
+    run(nightly(workspace).args([
+        "run",
+        "--quiet",
+        "--manifest-path",
+        "fuzz/Cargo.toml",
+        "--example",
+        "seeds",
+    ]))?;
+    let listing = capture(nightly(workspace).args(["fuzz", "list"]))?;
     for target in listing.lines().filter(|target| only.is_none_or(|only| only == *target)) {
         board.step(&format!("fuzz {target} for {minutes} min"), || {
-            let mut command = workspace.cargo();
-            command.env("RUSTC_BOOTSTRAP", "1").args(["fuzz", "run", "--sanitizer", "none", target, "--"]);
-            command.args([&format!("-max_total_time={}", minutes * 60), "-rss_limit_mb=1024", "-timeout=5"]);
+            let mut command = nightly(workspace);
+            command.args(["fuzz", "run", target, "--"]);
+            command.args([&format!("-max_total_time={}", minutes * 60), "-rss_limit_mb=1024", "-timeout=10"]);
             run(&mut command)
         });
     }
     Ok(())
+}
+
+/// `cargo` of the nightly toolchain, in the root.
+fn nightly(workspace: &Workspace) -> Command {
+    let mut command = Command::new("rustup");
+    command.args(["run", "nightly", "cargo"]).current_dir(workspace.path("")).env_remove("RUSTUP_TOOLCHAIN");
+    for variable in ["CARGO", "RUSTC", "RUSTDOC"] {
+        command.env_remove(variable);
+    }
+    command
 }

@@ -15,7 +15,10 @@ const LONGER: &[(&str, usize, &str)] = &[];
 /// The only files that may say `unsafe`.
 const UNSAFE: &[(&str, &str)] = &[
     ("log/src/sealed_index.rs", "maps sealed index files, read-only"),
-    ("protocol/tests/allocations.rs", "a counting allocator, for the test that a claimed length costs nothing"),
+    (
+        "protocol/tests/allocations.rs",
+        "a counting allocator, for the test that a claimed length costs nothing",
+    ),
 ];
 
 /// A thing with one of these names has no home yet.
