@@ -1,0 +1,364 @@
+//! What a consumer reads and where it is: positions, what is buffered, what an answer means.
+//!
+//! A plain structure; the shell hands in `now` and answers, and does what it says. Each partition has two offsets: the
+//! *fetch offset*, ahead, and the *position*, behind which everything was handed out. Every `assign` and `seek` starts a
+//! new era of the partition; answers and buffered batches of an older era are dropped. Invariants: per partition the
+//! buffer is in offset order and without a gap; `position <= fetch offset`.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Instant;
+
+use ottla_protocol::records::ValidBatch;
+use ottla_protocol::{ErrorCode, Offset, TopicPartition};
+
+use super::batch::RecordBatch;
+use super::config::OffsetReset;
+use crate::admin::OffsetSpec;
+use crate::backoff::Backoff;
+use crate::error::{ClientError, Result};
+
+/// Where to begin to read a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StartAt {
+    /// At its first record.
+    Earliest,
+    /// Behind its last record.
+    Latest,
+    /// At this offset.
+    Offset(Offset),
+    /// At the first record at or after this time, in milliseconds since 1970; behind the last if there is none.
+    Timestamp(i64),
+}
+
+/// Where a partition is read from next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// To be asked of the leader.
+    Unknown(OffsetSpec),
+    /// Being asked of the leader.
+    Asked(OffsetSpec),
+    /// Known.
+    At { position: Offset, fetch_offset: Offset },
+}
+
+#[derive(Debug)]
+struct Partition {
+    era: u64,
+    place: Place,
+    high_watermark: Option<Offset>,
+    is_paused: bool,
+    is_fetching: bool,
+    failures: u32,
+    retry_at: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Buffered {
+    partition: TopicPartition,
+    era: u64,
+    /// Data; none for what is not handed out (control batches, aborted data) but moves the position.
+    batch: Option<ValidBatch>,
+    next_offset: Offset,
+    bytes: usize,
+}
+
+/// One partition to fetch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    pub(crate) partition: TopicPartition,
+    pub(crate) era: u64,
+    pub(crate) fetch_offset: Offset,
+}
+
+/// One partition whose offset must be asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Unresolved {
+    pub(crate) partition: TopicPartition,
+    pub(crate) era: u64,
+    pub(crate) spec: OffsetSpec,
+}
+
+/// What a fetch brought for one partition.
+#[derive(Debug)]
+pub(crate) struct Fetched {
+    pub(crate) high_watermark: Option<Offset>,
+    /// In offset order; `false` for what moves the position but is not handed out.
+    pub(crate) batches: Vec<(ValidBatch, bool)>,
+}
+
+/// What else an error asks of the shell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Remedy {
+    /// Nothing.
+    None,
+    /// Ask for metadata anew.
+    RefreshMetadata,
+}
+
+/// See the file's header.
+#[derive(Debug)]
+pub(crate) struct Assignment {
+    partitions: BTreeMap<TopicPartition, Partition>,
+    buffer: VecDeque<Buffered>,
+    failures: VecDeque<ClientError>,
+    buffered_bytes: usize,
+    decompressed_bytes_max: usize,
+    next_era: u64,
+    reset: OffsetReset,
+    backoff: Backoff,
+}
+
+impl Assignment {
+    pub(crate) fn new(reset: OffsetReset, backoff: Backoff) -> Self {
+        Assignment {
+            partitions: BTreeMap::new(),
+            buffer: VecDeque::new(),
+            failures: VecDeque::new(),
+            buffered_bytes: 0,
+            decompressed_bytes_max: usize::MAX,
+            next_era: 0,
+            reset,
+            backoff,
+        }
+    }
+
+    /// Bounds what a compressed batch may unpack to.
+    pub(crate) fn with_decompressed_bytes_max(mut self, bytes: usize) -> Self {
+        self.decompressed_bytes_max = bytes;
+        self
+    }
+
+    pub(crate) fn assign(&mut self, partitions: impl IntoIterator<Item = (TopicPartition, StartAt)>) {
+        self.partitions.clear();
+        self.failures.clear();
+        for (partition, start) in partitions {
+            let fresh = self.fresh(start);
+            self.partitions.insert(partition, fresh);
+        }
+        self.drop_stale();
+    }
+
+    fn fresh(&mut self, start: StartAt) -> Partition {
+        self.next_era += 1;
+        Partition {
+            era: self.next_era,
+            place: place(start),
+            high_watermark: None,
+            is_paused: false,
+            is_fetching: false,
+            failures: 0,
+            retry_at: None,
+        }
+    }
+
+    pub(crate) fn seek(&mut self, partition: &TopicPartition, start: StartAt) -> bool {
+        let fresh = self.fresh(start);
+        let Some(known) = self.partitions.get_mut(partition) else { return false };
+        *known = Partition { is_paused: known.is_paused, ..fresh };
+        self.drop_stale();
+        true
+    }
+
+    pub(crate) fn pause(&mut self, partition: &TopicPartition, is_paused: bool) -> bool {
+        let known = self.partitions.get_mut(partition);
+        known.map(|known| known.is_paused = is_paused).is_some()
+    }
+
+    /// Drops what was buffered for another era.
+    fn drop_stale(&mut self) {
+        let partitions = &self.partitions;
+        self.buffer.retain(|item| partitions.get(&item.partition).is_some_and(|known| known.era == item.era));
+        self.buffered_bytes = self.buffer.iter().map(|item| item.bytes).sum();
+    }
+
+    pub(crate) fn partitions(&self) -> Vec<TopicPartition> {
+        self.partitions.keys().cloned().collect()
+    }
+
+    pub(crate) fn buffered_bytes(&self) -> usize {
+        self.buffered_bytes
+    }
+
+    pub(crate) fn position(&self, partition: &TopicPartition) -> Option<Offset> {
+        match self.partitions.get(partition)?.place {
+            Place::At { position, .. } => Some(position),
+            Place::Unknown(_) | Place::Asked(_) => None,
+        }
+    }
+
+    pub(crate) fn high_watermark(&self, partition: &TopicPartition) -> Option<Offset> {
+        self.partitions.get(partition)?.high_watermark
+    }
+
+    /// The next batch or failure to hand out; positions move past what is handed out or skipped.
+    pub(crate) fn next(&mut self) -> Option<Result<RecordBatch>> {
+        if let Some(failure) = self.failures.pop_front() {
+            return Some(Err(failure));
+        }
+        let mut place = 0;
+        while let Some(item) = self.buffer.get(place) {
+            let known = self.partitions.get_mut(&item.partition)?;
+            if known.is_paused {
+                place += 1;
+                continue;
+            }
+            let item = self.buffer.remove(place)?;
+            self.buffered_bytes -= item.bytes;
+            let Place::At { position, .. } = &mut known.place else { continue };
+            let from = *position;
+            *position = item.next_offset.max(from);
+            if let Some(batch) = item.batch {
+                return Some(Ok(RecordBatch::new(item.partition, batch, from, self.decompressed_bytes_max)));
+            }
+        }
+        None
+    }
+
+    /// The partitions to fetch now; they count as being fetched until [`fetched`](Assignment::fetched) or
+    /// [`failed`](Assignment::failed). `accept` says whether the shell can fetch a partition at the moment.
+    pub(crate) fn wanted(
+        &mut self,
+        now: Instant,
+        mut accept: impl FnMut(&TopicPartition) -> bool,
+    ) -> Vec<Wanted> {
+        let mut wanted = Vec::new();
+        for (partition, known) in &mut self.partitions {
+            let Place::At { fetch_offset, .. } = known.place else { continue };
+            if known.is_paused || known.is_fetching || known.retry_at.is_some_and(|at| at > now) {
+                continue;
+            }
+            if accept(partition) {
+                known.is_fetching = true;
+                wanted.push(Wanted { partition: partition.clone(), era: known.era, fetch_offset });
+            }
+        }
+        wanted
+    }
+
+    /// The partitions whose offset must be asked for now.
+    pub(crate) fn unresolved(&mut self, now: Instant) -> Vec<Unresolved> {
+        let mut unresolved = Vec::new();
+        for (partition, known) in &mut self.partitions {
+            let Place::Unknown(spec) = known.place else { continue };
+            if known.retry_at.is_none_or(|at| at <= now) {
+                known.place = Place::Asked(spec);
+                unresolved.push(Unresolved { partition: partition.clone(), era: known.era, spec });
+            }
+        }
+        unresolved
+    }
+
+    /// When the next partition in backoff may be tried again.
+    pub(crate) fn next_retry(&self) -> Option<Instant> {
+        self.partitions.values().filter(|known| !known.is_paused).filter_map(|known| known.retry_at).min()
+    }
+
+    /// An offset was found.
+    pub(crate) fn resolved(&mut self, unresolved: &Unresolved, offset: Offset) {
+        if let Some(known) = self.current(&unresolved.partition, unresolved.era) {
+            known.place = Place::At { position: offset, fetch_offset: offset };
+            known.retry_at = None;
+            known.failures = 0;
+        }
+    }
+
+    /// No offset was found.
+    pub(crate) fn unresolvable(
+        &mut self,
+        unresolved: &Unresolved,
+        error: ClientError,
+        now: Instant,
+    ) -> Remedy {
+        let backoff = self.backoff;
+        let Some(known) = self.current(&unresolved.partition, unresolved.era) else { return Remedy::None };
+        known.place = Place::Unknown(unresolved.spec);
+        if error.is_retriable() {
+            known.retry_later(backoff, now);
+            return Remedy::RefreshMetadata;
+        }
+        known.is_paused = true;
+        self.failures.push_back(error);
+        Remedy::None
+    }
+
+    /// A fetch brought this.
+    pub(crate) fn fetched(&mut self, wanted: &Wanted, fetched: Fetched) {
+        let Some(known) = self.current(&wanted.partition, wanted.era) else { return };
+        known.is_fetching = false;
+        known.failures = 0;
+        known.retry_at = None;
+        known.high_watermark = fetched.high_watermark.or(known.high_watermark);
+        let Place::At { position, fetch_offset } = known.place else { return };
+        let mut reached = fetch_offset;
+        let mut items = Vec::with_capacity(fetched.batches.len());
+        for (batch, is_handed_out) in fetched.batches {
+            let next_offset = batch.header().next_offset();
+            // The answer begins with the whole batch that holds the fetch offset; anything else is not ours.
+            if next_offset <= reached {
+                continue;
+            }
+            reached = next_offset;
+            let bytes = batch.size_in_bytes();
+            let batch = is_handed_out.then_some(batch);
+            items.push(Buffered {
+                partition: wanted.partition.clone(),
+                era: wanted.era,
+                batch,
+                next_offset,
+                bytes,
+            });
+        }
+        known.place = Place::At { position, fetch_offset: reached };
+        self.buffered_bytes += items.iter().map(|item| item.bytes).sum::<usize>();
+        self.buffer.extend(items);
+    }
+
+    /// A fetch brought an error instead.
+    pub(crate) fn failed(&mut self, wanted: &Wanted, error: ClientError, now: Instant) -> Remedy {
+        let (backoff, reset) = (self.backoff, self.reset);
+        let Some(known) = self.current(&wanted.partition, wanted.era) else { return Remedy::None };
+        known.is_fetching = false;
+        let out_of_range = error.code() == Some(ErrorCode::OFFSET_OUT_OF_RANGE);
+        let spec = match reset {
+            OffsetReset::Earliest => Some(OffsetSpec::Earliest),
+            OffsetReset::Latest => Some(OffsetSpec::Latest),
+            OffsetReset::Fail => None,
+        };
+        if let (true, Some(spec)) = (out_of_range, spec) {
+            tracing::warn!(%error, "the position is out of range and is reset");
+            known.place = Place::Unknown(spec);
+            return Remedy::None;
+        }
+        if error.is_retriable() {
+            known.retry_later(backoff, now);
+            return Remedy::RefreshMetadata;
+        }
+        known.is_paused = true;
+        self.failures.push_back(error);
+        Remedy::None
+    }
+
+    /// The partition, if it is still in this era.
+    fn current(&mut self, partition: &TopicPartition, era: u64) -> Option<&mut Partition> {
+        self.partitions.get_mut(partition).filter(|known| known.era == era)
+    }
+}
+
+impl Partition {
+    fn retry_later(&mut self, backoff: Backoff, now: Instant) {
+        self.retry_at = Some(now + backoff.delay(self.failures, 0.5));
+        self.failures = self.failures.saturating_add(1);
+    }
+}
+
+fn place(start: StartAt) -> Place {
+    match start {
+        StartAt::Earliest => Place::Unknown(OffsetSpec::Earliest),
+        StartAt::Latest => Place::Unknown(OffsetSpec::Latest),
+        StartAt::Timestamp(ms) => Place::Unknown(OffsetSpec::Timestamp(ms)),
+        StartAt::Offset(offset) => Place::At { position: offset, fetch_offset: offset },
+    }
+}
+
+#[cfg(test)]
+mod tests;

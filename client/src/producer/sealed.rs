@@ -1,0 +1,154 @@
+//! A batch that is closed to new records, on its way to the broker.
+//!
+//! It is built (compressed and signed) when first sent, outside of any lock, and kept as bytes for retries. An
+//! idempotent producer stamps it with its identity and the sequence of its first record (KIP-98); a batch whose outcome
+//! is unknown keeps that stamp until the outcome is known, because the stamp is what lets the broker see a duplicate.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::{Bytes, BytesMut};
+use ottla_protocol::records::{BatchBuilder, BatchProducer, crc32c};
+use ottla_protocol::{ProducerEpoch, ProducerId, Sequence};
+
+use super::delivery::BatchOutcome;
+
+/// Who the producer is to the broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) id: ProducerId,
+    pub(crate) epoch: ProducerEpoch,
+}
+
+/// Identity and place of a batch among the records of its producer in its partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    pub(crate) identity: Identity,
+    pub(crate) base_sequence: Sequence,
+}
+
+#[derive(Debug)]
+enum Payload {
+    Building(BatchBuilder),
+    Built { bytes: Bytes, stamp: Option<Stamp> },
+}
+
+/// See the file's header.
+#[derive(Debug)]
+pub(crate) struct SealedBatch {
+    /// Grows by one per batch of the partition: the order records were appended in.
+    pub(crate) id: u64,
+    pub(crate) created: Instant,
+    pub(crate) records_count: i32,
+    /// What it holds of the producer's memory.
+    pub(crate) reserved_bytes: usize,
+    pub(crate) stamp: Option<Stamp>,
+    /// An earlier attempt ended without an answer.
+    pub(crate) may_be_appended: bool,
+    pub(crate) attempts: u32,
+    pub(crate) outcome: Arc<BatchOutcome>,
+    payload: Payload,
+    estimated_bytes: usize,
+}
+
+impl SealedBatch {
+    pub(crate) fn new(
+        id: u64,
+        created: Instant,
+        builder: BatchBuilder,
+        reserved_bytes: usize,
+        outcome: Arc<BatchOutcome>,
+    ) -> Self {
+        SealedBatch {
+            id,
+            created,
+            records_count: builder.records_count(),
+            reserved_bytes,
+            stamp: None,
+            may_be_appended: false,
+            attempts: 0,
+            outcome,
+            estimated_bytes: builder.size_estimate(),
+            payload: Payload::Building(builder),
+        }
+    }
+
+    /// Size on the wire, an upper bound until it is built.
+    pub(crate) fn wire_bytes(&self) -> usize {
+        match &self.payload {
+            Payload::Building(_) => self.estimated_bytes,
+            Payload::Built { bytes, .. } => bytes.len(),
+        }
+    }
+
+    /// The batch as it goes on the wire, under its present stamp. Compresses the first time.
+    pub(crate) fn bytes(&mut self) -> Bytes {
+        let payload =
+            std::mem::replace(&mut self.payload, Payload::Built { bytes: Bytes::new(), stamp: None });
+        let bytes = match payload {
+            Payload::Building(builder) => match self.stamp {
+                Some(stamp) => builder.with_producer(batch_producer(stamp)).build(),
+                None => builder.build(),
+            },
+            Payload::Built { bytes, stamp } if stamp == self.stamp => bytes,
+            Payload::Built { bytes, .. } => restamped(&bytes, self.stamp),
+        };
+        self.payload = Payload::Built { bytes: bytes.clone(), stamp: self.stamp };
+        bytes
+    }
+}
+
+fn batch_producer(stamp: Stamp) -> BatchProducer {
+    BatchProducer {
+        id: stamp.identity.id,
+        epoch: stamp.identity.epoch,
+        base_sequence: Some(stamp.base_sequence),
+    }
+}
+
+/// The same batch under another stamp: producer id, epoch and base sequence lie together at bytes 43 to 57, under the
+/// checksum at 17 to 21.
+fn restamped(batch: &[u8], stamp: Option<Stamp>) -> Bytes {
+    let (id, epoch, sequence) = match stamp {
+        Some(Stamp { identity, base_sequence }) => {
+            (identity.id.get(), identity.epoch.get(), base_sequence.get())
+        }
+        None => (-1, -1, -1),
+    };
+    let mut bytes = BytesMut::from(batch);
+    bytes[43..51].copy_from_slice(&id.to_be_bytes());
+    bytes[51..53].copy_from_slice(&epoch.to_be_bytes());
+    bytes[53..57].copy_from_slice(&sequence.to_be_bytes());
+    let crc = crc32c(&bytes[21..]);
+    bytes[17..21].copy_from_slice(&crc.to_be_bytes());
+    bytes.freeze()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ottla_protocol::records::{Compression, Rules, ValidBatch};
+    use ottla_protocol::{PartitionIndex, TopicName, TopicPartition};
+
+    fn stamp(id: i64, sequence: i32) -> Stamp {
+        let identity = Identity { id: ProducerId::new(id), epoch: ProducerEpoch::ZERO };
+        Stamp { identity, base_sequence: Sequence::new(sequence) }
+    }
+
+    #[test]
+    fn a_batch_given_another_stamp_is_still_a_valid_batch() {
+        let topic = TopicName::new("flights").expect("a legal name");
+        let outcome = BatchOutcome::new(TopicPartition::new(topic, PartitionIndex::new(0)));
+        for compression in Compression::ALL {
+            let mut builder = BatchBuilder::new(compression);
+            builder.push(1, Some(b"key"), Some(b"value"), &[]).expect("room");
+            let mut batch = SealedBatch::new(0, Instant::now(), builder, 0, Arc::clone(&outcome));
+            for (id, sequence) in [(7, 40), (8, 0)] {
+                batch.stamp = Some(stamp(id, sequence));
+                let valid = ValidBatch::check(batch.bytes(), &Rules::client(1 << 20)).expect("valid");
+                let producer = valid.header().producer.expect("stamped");
+                assert_eq!((producer.id.get(), producer.base_sequence), (id, Some(Sequence::new(sequence))));
+            }
+        }
+    }
+}

@@ -1,0 +1,529 @@
+//! The sending task of a producer: takes due batches from the partitions' queues and talks to their leaders.
+//!
+//! One task owns all of it, so there is nothing to lock but a partition's queue for a moment. Each broker has a lane: its
+//! connection and its requests in flight, at most five. Everything that waits for a broker (connecting, answers,
+//! metadata, the producer id) runs in tasks of its own and comes back as an event; this task never waits for one broker
+//! while another could be served. Compression happens here, outside of every lock.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use foldhash::fast::RandomState;
+use ottla_protocol::messages::init_producer_id::{InitProducerIdRequest, InitProducerIdResponse};
+use ottla_protocol::messages::produce::{
+    PartitionProduceData, ProduceRequest, ProduceResponse, TopicProduceData,
+};
+use ottla_protocol::{BrokerId, ErrorCode, Offset, PartitionIndex, ProducerEpoch, ProducerId, TopicName};
+use tokio::sync::mpsc;
+use tokio::time::{sleep, sleep_until};
+
+use super::delivery::Acknowledged;
+use super::partition_queue::{Answer, Take};
+use super::sealed::{Identity, SealedBatch};
+use super::{Inner, PartitionState};
+use crate::client::AutoCreate;
+use crate::connection::Connection;
+use crate::error::{ClientError, Result};
+
+/// A batch on the wire and the partition it belongs to.
+type Sent = (Arc<PartitionState>, Box<SealedBatch>);
+
+enum Event {
+    Connected(BrokerId, Result<Arc<Connection>>),
+    Answered(BrokerId, Vec<Sent>, Result<ProduceResponse>),
+    Identity(Result<Identity>),
+    Metadata(Result<()>),
+}
+
+#[derive(Default)]
+struct Lane {
+    connection: Option<Arc<Connection>>,
+    is_connecting: bool,
+    in_flight: usize,
+    pending: VecDeque<Arc<PartitionState>>,
+    failures: u32,
+}
+
+struct Sender {
+    inner: Arc<Inner>,
+    lanes: HashMap<BrokerId, Lane, RandomState>,
+    /// Partitions to look at again at a time: retries in backoff, batches that would expire.
+    later: BTreeMap<(Instant, u64), Arc<PartitionState>>,
+    later_count: u64,
+    /// Partitions whose leader is unknown.
+    homeless: Vec<Arc<PartitionState>>,
+    /// Partitions that wait for a producer identity.
+    nameless: Vec<Arc<PartitionState>>,
+    identity: Option<Identity>,
+    identity_failures: u32,
+    is_asking_identity: bool,
+    is_asking_metadata: bool,
+    metadata_failures: u32,
+    metadata_checked: Instant,
+    last_failure: Option<ClientError>,
+    events: mpsc::UnboundedSender<Event>,
+}
+
+/// Runs until the last handle on the producer is gone and what was on the wire is settled.
+pub(super) async fn run(inner: Arc<Inner>) {
+    let (events, mut incoming) = mpsc::unbounded_channel();
+    let mut sender = Sender {
+        inner: Arc::clone(&inner),
+        lanes: HashMap::default(),
+        later: BTreeMap::new(),
+        later_count: 0,
+        homeless: Vec::new(),
+        nameless: Vec::new(),
+        identity: None,
+        identity_failures: 0,
+        is_asking_identity: false,
+        is_asking_metadata: false,
+        metadata_failures: 0,
+        metadata_checked: Instant::now(),
+        last_failure: None,
+        events,
+    };
+    loop {
+        if inner.is_closed.load(Ordering::Acquire) {
+            sender.abandon();
+            if sender.lanes.values().all(|lane| lane.in_flight == 0) {
+                return;
+            }
+        }
+        let wake_at = sender.work(Instant::now());
+        tokio::select! {
+            () = inner.wake.notified() => {}
+            Some(event) = incoming.recv() => {
+                sender.handle(event);
+                while let Ok(event) = incoming.try_recv() {
+                    sender.handle(event);
+                }
+            }
+            () = sleep_until(wake_at.into()) => {}
+        }
+    }
+}
+
+impl Sender {
+    /// Sends all there is to send and says when to look again at the latest.
+    fn work(&mut self, now: Instant) -> Instant {
+        self.refresh_stale_metadata(now);
+        let mut wake_at = now + self.inner.client.config().metadata_max_age;
+        for partition in self.due(now, &mut wake_at) {
+            partition.is_listed.store(false, Ordering::Release);
+            self.route(partition, now);
+        }
+        let brokers: Vec<BrokerId> = self.lanes.keys().copied().collect();
+        for broker in brokers {
+            self.serve(broker, now);
+        }
+        match self.later.first_key_value() {
+            Some(((at, _), _)) => wake_at.min(*at),
+            None => wake_at,
+        }
+    }
+
+    /// The partitions to look at now.
+    fn due(&mut self, now: Instant, wake_at: &mut Instant) -> Vec<Arc<PartitionState>> {
+        let mut due: Vec<Arc<PartitionState>> = Vec::new();
+        {
+            let mut schedule = self.inner.schedule.lock();
+            while schedule.lingering.front().is_some_and(|(at, _)| *at <= now) {
+                due.extend(schedule.lingering.pop_front().map(|(_, partition)| partition));
+            }
+            if let Some((at, _)) = schedule.lingering.front() {
+                *wake_at = (*wake_at).min(*at);
+            }
+            due.extend(schedule.ready.drain(..));
+        }
+        while let Some(entry) = self.later.first_entry() {
+            if entry.key().0 > now {
+                break;
+            }
+            due.push(entry.remove());
+        }
+        due
+    }
+
+    fn look_again(&mut self, partition: Arc<PartitionState>, at: Instant) {
+        self.later_count += 1;
+        self.later.insert((at, self.later_count), partition);
+    }
+
+    /// Puts a partition into its leader's lane.
+    fn route(&mut self, partition: Arc<PartitionState>, now: Instant) {
+        let expired = partition.queue.lock().expire(now, || self.last_failure.clone());
+        for settled in expired {
+            self.inner.settle(settled);
+        }
+        if partition.queue.lock().is_idle() {
+            return;
+        }
+        let topic_partition = &partition.topic_partition;
+        let leader = self.inner.client.metadata().leader(&topic_partition.topic, topic_partition.partition);
+        match leader {
+            Some((broker, _)) => {
+                let pending = &mut self.lanes.entry(broker).or_default().pending;
+                if !pending.iter().any(|known| Arc::ptr_eq(known, &partition)) {
+                    pending.push_back(partition);
+                }
+            }
+            None => {
+                self.homeless.push(partition);
+                self.ask_metadata();
+            }
+        }
+    }
+
+    /// Fills one broker's pipeline.
+    fn serve(&mut self, broker: BrokerId, now: Instant) {
+        let in_flight_max = self.inner.config.lane_in_flight_max();
+        loop {
+            let Some(lane) = self.lanes.get_mut(&broker) else { return };
+            if lane.pending.is_empty() || lane.in_flight >= in_flight_max {
+                return;
+            }
+            let connection = match lane.connection.take_if(|connection| connection.is_closed()) {
+                Some(_) => None,
+                None => lane.connection.clone(),
+            };
+            let Some(connection) = connection else {
+                self.connect(broker);
+                return;
+            };
+            let batches = self.collect(broker, now);
+            if batches.is_empty() {
+                return;
+            }
+            self.transmit(broker, &connection, batches);
+        }
+    }
+
+    /// One request's worth of batches, at most one per partition.
+    fn collect(&mut self, broker: BrokerId, now: Instant) -> Vec<Sent> {
+        let mut batches: Vec<Sent> = Vec::new();
+        let mut bytes = 0;
+        let mut again = Vec::new();
+        let pending = self.lanes.get_mut(&broker).map(|lane| std::mem::take(&mut lane.pending));
+        let mut pending = pending.unwrap_or_default();
+        while let Some(partition) = pending.pop_front() {
+            let taken = partition.queue.lock().take(now, self.identity);
+            match taken {
+                Take::Batch(batch) => {
+                    bytes += batch.wire_bytes();
+                    batches.push((Arc::clone(&partition), batch));
+                    again.push(partition);
+                    if bytes >= self.inner.config.request_bytes_max {
+                        break;
+                    }
+                }
+                Take::Later(at) => self.look_again(partition, at),
+                Take::NeedsIdentity(spoilt) => {
+                    self.nameless.push(partition);
+                    self.ask_identity(spoilt);
+                }
+                Take::Nothing => {
+                    let expires_at = partition.queue.lock().expires_at();
+                    if let Some(at) = expires_at {
+                        // An answer lists it again long before, unless nothing is on the wire.
+                        self.look_again(partition, at.max(now));
+                    }
+                }
+            }
+        }
+        pending.extend(again);
+        if let Some(lane) = self.lanes.get_mut(&broker) {
+            lane.pending = pending;
+        }
+        batches
+    }
+
+    fn transmit(&mut self, broker: BrokerId, connection: &Arc<Connection>, mut batches: Vec<Sent>) {
+        let acks = self.inner.config.acks;
+        let version = connection.version::<ProduceRequest>();
+        let started = version.and_then(|version| {
+            let request = self.request(&mut batches);
+            let permit = connection
+                .try_permit()
+                .ok_or_else(|| ClientError::new("produce", crate::error::ErrorKind::BufferFull))?;
+            if acks.wire() == 0 {
+                return connection.start_unanswered(request, version, permit).map(|()| None);
+            }
+            connection.start(request, version, permit).map(Some)
+        });
+        let answer = match started {
+            Ok(Some(answer)) => answer,
+            Ok(None) => {
+                for (partition, batch) in batches {
+                    let nothing = Acknowledged { base_offset: None, log_append_time_ms: None };
+                    self.complete(&partition, batch, Answer::Acknowledged(nothing));
+                }
+                return;
+            }
+            Err(error) => {
+                for (partition, batch) in batches {
+                    self.complete(&partition, batch, Answer::Refused(error.clone()));
+                }
+                return;
+            }
+        };
+        if let Some(lane) = self.lanes.get_mut(&broker) {
+            lane.in_flight += 1;
+        }
+        let (events, connection) = (self.events.clone(), Arc::clone(connection));
+        let deadline = self.inner.config.request_timeout;
+        tokio::spawn(async move {
+            let response = connection.finish(answer, deadline).await;
+            let _ = events.send(Event::Answered(broker, batches, response));
+        });
+    }
+
+    fn request(&self, batches: &mut [Sent]) -> ProduceRequest {
+        let mut topic_data: Vec<TopicProduceData> = Vec::new();
+        for (partition, batch) in batches {
+            let topic_partition = &partition.topic_partition;
+            let data =
+                PartitionProduceData { index: topic_partition.partition.get(), records: Some(batch.bytes()) };
+            match topic_data.iter_mut().find(|topic| topic.name == *topic_partition.topic) {
+                Some(topic) => topic.partition_data.push(data),
+                None => topic_data.push(TopicProduceData {
+                    name: (&topic_partition.topic).into(),
+                    partition_data: vec![data],
+                }),
+            }
+        }
+        let timeout_ms = i32::try_from(self.inner.config.request_timeout.as_millis()).unwrap_or(i32::MAX);
+        ProduceRequest { acks: self.inner.config.acks.wire(), timeout_ms, topic_data, ..Default::default() }
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Connected(broker, connected) => self.connected(broker, connected),
+            Event::Answered(broker, batches, response) => self.answered(broker, batches, response),
+            Event::Identity(answer) => self.identified(answer),
+            Event::Metadata(answer) => self.refreshed(answer),
+        }
+    }
+
+    fn answered(&mut self, broker: BrokerId, batches: Vec<Sent>, response: Result<ProduceResponse>) {
+        if let Some(lane) = self.lanes.get_mut(&broker) {
+            lane.in_flight -= 1;
+        }
+        match response {
+            Ok(response) => {
+                for (partition, batch) in batches {
+                    let answer = partition_answer(&response, &partition);
+                    self.complete(&partition, batch, answer);
+                }
+            }
+            Err(error) => {
+                for (partition, batch) in batches {
+                    let topic_partition = &partition.topic_partition;
+                    let error = error.clone().during("produce").for_topic(&topic_partition.topic);
+                    let error = error.for_partition(topic_partition.partition.get());
+                    self.complete(&partition, batch, Answer::Unknown(error));
+                }
+            }
+        }
+    }
+
+    fn complete(&mut self, partition: &Arc<PartitionState>, batch: Box<SealedBatch>, answer: Answer) {
+        if let Answer::Refused(error) | Answer::Unknown(error) = &answer {
+            tracing::debug!(%error, "a batch did not get through");
+            self.last_failure = Some(error.clone());
+            let moved = error.code().is_none_or(is_about_leaders);
+            if error.is_retriable() && moved {
+                self.ask_metadata();
+            }
+        }
+        let settled = partition.queue.lock().complete(batch, answer, Instant::now());
+        if let Some(settled) = settled {
+            self.inner.settle(settled);
+        }
+        self.inner.list(partition);
+    }
+
+    fn connect(&mut self, broker: BrokerId) {
+        let Some(lane) = self.lanes.get_mut(&broker) else { return };
+        if std::mem::replace(&mut lane.is_connecting, true) {
+            return;
+        }
+        let delay = match lane.failures {
+            0 => std::time::Duration::ZERO,
+            failures => self.inner.client.config().backoff.delay(failures - 1, rand::random()),
+        };
+        let (events, pool) = (self.events.clone(), Arc::clone(self.inner.client.pool()));
+        tokio::spawn(async move {
+            sleep(delay).await;
+            let _ = events.send(Event::Connected(broker, pool.broker(broker).await));
+        });
+    }
+
+    fn connected(&mut self, broker: BrokerId, connected: Result<Arc<Connection>>) {
+        let Some(lane) = self.lanes.get_mut(&broker) else { return };
+        lane.is_connecting = false;
+        match connected {
+            Ok(connection) => {
+                lane.failures = 0;
+                lane.connection = Some(connection);
+            }
+            Err(error) => {
+                lane.failures = lane.failures.saturating_add(1);
+                self.last_failure = Some(error.during("produce"));
+                // The leader may be another one by now; its partitions are routed anew.
+                for partition in std::mem::take(&mut lane.pending) {
+                    self.inner.list(&partition);
+                }
+                self.ask_metadata();
+            }
+        }
+    }
+
+    fn ask_identity(&mut self, spoilt: Option<Identity>) {
+        if self.identity != spoilt || std::mem::replace(&mut self.is_asking_identity, true) {
+            return;
+        }
+        let delay = match self.identity_failures {
+            0 => std::time::Duration::ZERO,
+            failures => self.inner.client.config().backoff.delay(failures - 1, rand::random()),
+        };
+        let (events, client) = (self.events.clone(), self.inner.client.clone());
+        tokio::spawn(async move {
+            sleep(delay).await;
+            let request = InitProducerIdRequest {
+                transactional_id: None,
+                transaction_timeout_ms: i32::MAX,
+                ..Default::default()
+            };
+            let answer = client.pool().call_any(request, client.config().request_timeout).await;
+            let _ = events.send(Event::Identity(answer.and_then(identity)));
+        });
+    }
+
+    fn identified(&mut self, answer: Result<Identity>) {
+        self.is_asking_identity = false;
+        match answer {
+            Ok(identity) => {
+                self.identity = Some(identity);
+                self.identity_failures = 0;
+            }
+            Err(error) => {
+                tracing::debug!(%error, "no producer id yet");
+                self.identity_failures = self.identity_failures.saturating_add(1);
+                self.last_failure = Some(error.during("produce"));
+            }
+        }
+        for partition in std::mem::take(&mut self.nameless) {
+            self.inner.list(&partition);
+        }
+    }
+
+    /// Metadata older than its maximal age is asked for anew, so that new partitions are found.
+    fn refresh_stale_metadata(&mut self, now: Instant) {
+        if now.saturating_duration_since(self.metadata_checked) >= self.inner.client.config().metadata_max_age
+        {
+            self.metadata_checked = now;
+            self.ask_metadata();
+        }
+    }
+
+    fn ask_metadata(&mut self) {
+        if std::mem::replace(&mut self.is_asking_metadata, true) {
+            return;
+        }
+        let topics: Vec<TopicName> = self.inner.topics.read().keys().cloned().collect();
+        let (events, client) = (self.events.clone(), self.inner.client.clone());
+        let delay = match self.metadata_failures {
+            0 => std::time::Duration::ZERO,
+            failures => client.config().backoff.delay(failures - 1, rand::random()),
+        };
+        let generation = client.metadata().generation();
+        tokio::spawn(async move {
+            sleep(delay).await;
+            let answer = client.refresh(&topics, AutoCreate::Forbidden, generation).await;
+            let _ = events.send(Event::Metadata(answer));
+        });
+    }
+
+    fn refreshed(&mut self, answer: Result<()>) {
+        self.is_asking_metadata = false;
+        // Each answer counts until a leader is known for everybody: that spaces out the questions.
+        let all_at_home = self.homeless.is_empty();
+        self.metadata_failures =
+            if answer.is_ok() && all_at_home { 0 } else { self.metadata_failures.saturating_add(1) };
+        if let Err(error) = answer {
+            self.last_failure = Some(error.during("produce"));
+        }
+        let topics: Vec<_> = self.inner.topics.read().values().cloned().collect();
+        for topic in topics {
+            let partition_count =
+                self.inner.client.metadata().topic(&topic.name).map(|info| info.partitions.len());
+            self.inner.grow(&topic, partition_count.unwrap_or(0));
+        }
+        for partition in std::mem::take(&mut self.homeless) {
+            self.inner.list(&partition);
+        }
+    }
+
+    /// Gives up what is not on the wire.
+    fn abandon(&mut self) {
+        for partition in self.inner.partitions() {
+            let abandoned = partition.queue.lock().abandon();
+            for settled in abandoned {
+                self.inner.settle(settled);
+            }
+        }
+    }
+}
+
+fn identity(response: InitProducerIdResponse) -> Result<Identity> {
+    response.error_code.ok().map_err(|code| ClientError::broker("get a producer id", code, None))?;
+    Ok(Identity {
+        id: ProducerId::new(response.producer_id),
+        epoch: ProducerEpoch::new(response.producer_epoch),
+    })
+}
+
+/// Errors after which the leader should be asked for anew.
+fn is_about_leaders(code: ErrorCode) -> bool {
+    [
+        ErrorCode::NOT_LEADER_OR_FOLLOWER,
+        ErrorCode::LEADER_NOT_AVAILABLE,
+        ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+        ErrorCode::UNKNOWN_TOPIC_ID,
+        ErrorCode::FENCED_LEADER_EPOCH,
+        ErrorCode::KAFKA_STORAGE_ERROR,
+        ErrorCode::BROKER_NOT_AVAILABLE,
+    ]
+    .contains(&code)
+}
+
+/// What the response says about one partition.
+fn partition_answer(response: &ProduceResponse, partition: &PartitionState) -> Answer {
+    let wanted = &partition.topic_partition;
+    let error = |code, message: Option<&str>| {
+        let error = ClientError::broker("produce", code, message).for_topic(&wanted.topic);
+        error.for_partition(wanted.partition.get())
+    };
+    let topic = response.responses.iter().find(|topic| topic.name == *wanted.topic);
+    let row = topic.and_then(|topic| {
+        topic.partition_responses.iter().find(|row| PartitionIndex::new(row.index) == wanted.partition)
+    });
+    let Some(row) = row else { return Answer::Unknown(error(ErrorCode::UNKNOWN_SERVER_ERROR, None)) };
+    let log_append_time_ms = (row.log_append_time_ms >= 0).then_some(row.log_append_time_ms);
+    match row.error_code {
+        ErrorCode::NONE => Answer::Acknowledged(Acknowledged {
+            base_offset: Offset::known(row.base_offset),
+            log_append_time_ms,
+        }),
+        ErrorCode::DUPLICATE_SEQUENCE_NUMBER => {
+            Answer::Acknowledged(Acknowledged { base_offset: None, log_append_time_ms })
+        }
+        code @ (ErrorCode::REQUEST_TIMED_OUT
+        | ErrorCode::NOT_ENOUGH_REPLICAS_AFTER_APPEND
+        | ErrorCode::UNKNOWN_SERVER_ERROR) => Answer::Unknown(error(code, row.error_message.as_deref())),
+        code => Answer::Refused(error(code, row.error_message.as_deref())),
+    }
+}
