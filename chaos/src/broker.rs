@@ -105,6 +105,11 @@ impl Life {
         Ok(())
     }
 
+    /// The process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Whether it has died.
     pub(crate) fn has_died(&mut self) -> Result<bool, Finding> {
         Ok(self.child.try_wait()?.is_some())

@@ -1,4 +1,4 @@
-//! `ottla-chaos`: kills a real broker process under load and checks that nothing it acknowledged is lost.
+//! `ottla-chaos`: kills a real broker process under load, or sends it nonsense, and checks what it promised.
 //!
 //! It knows the wire protocol and nothing else of ottla, so it judges any broker that takes the same command line.
 //! `cargo xtask crash` builds both and runs it.
@@ -8,6 +8,7 @@ mod broker;
 mod chance;
 mod check;
 mod finding;
+mod hostile;
 mod load;
 mod moments;
 mod payload;
@@ -52,6 +53,12 @@ enum Task {
         #[arg(long, default_value_t = 1)]
         stride: u64,
     },
+    /// Input that no client sends.
+    Hostile {
+        /// Frames of real clients, to be mutated: `protocol/tests/golden`.
+        #[arg(long)]
+        golden: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
@@ -59,6 +66,7 @@ fn main() -> ExitCode {
     let result: Result<(), Finding> = match task {
         Task::Moments { count } => moments::run(&broker, &directory, count, seed),
         Task::Points { stride } => points::run(&broker, &directory, stride, seed),
+        Task::Hostile { golden } => hostile::run(&broker, &directory, &golden, seed),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,9 +1,10 @@
-//! `cargo xtask crash`: hands over to the `chaos` crate, built in release, with the release broker.
+//! `cargo xtask crash` and `hostile`: hand over to the `chaos` crate, built in release, with the release broker.
 
 use crate::failure::Failure;
 use crate::ottla::Ottla;
 use crate::process::run;
 use crate::workspace::Workspace;
+use std::path::PathBuf;
 
 /// What to try.
 #[derive(Clone, Debug, clap::Args)]
@@ -19,23 +20,43 @@ pub(crate) struct Options {
     pub(crate) seed: u64,
 }
 
+/// The binaries, and the directory of this task.
+struct Harness<'a> {
+    workspace: &'a Workspace,
+    ottla: Ottla,
+    scratch: PathBuf,
+    seed: u64,
+}
+
+impl<'a> Harness<'a> {
+    fn build(workspace: &'a Workspace, task: &str, seed: u64) -> Result<Self, Failure> {
+        let ottla = Ottla::of(workspace);
+        ottla.build(workspace)?;
+        Ok(Self { workspace, ottla, scratch: workspace.scratch(task)?, seed })
+    }
+
+    fn run(&self, task: &[&str]) -> Result<(), Failure> {
+        let mut command = self.workspace.cargo();
+        command.args(["run", "--quiet", "--release", "--locked", "--package", "ottla-chaos", "--"]);
+        command.arg("--broker").arg(self.ottla.binary()).arg("--directory").arg(&self.scratch);
+        run(command.args(["--seed", &self.seed.to_string()]).args(task))
+    }
+}
+
 /// Kills the broker at random moments, then at its own writes, fsyncs and renames.
 pub(crate) fn crash(workspace: &Workspace, options: &Options) -> Result<(), Failure> {
-    let ottla = Ottla::of(workspace);
-    ottla.build(workspace)?;
-    let scratch = workspace.scratch("crash")?;
-    let chaos = |task: &[&str]| {
-        let mut command = workspace.cargo();
-        command.args(["run", "--quiet", "--release", "--locked", "--package", "ottla-chaos", "--"]);
-        command.arg("--broker").arg(ottla.binary()).arg("--directory").arg(&scratch);
-        command.args(["--seed", &options.seed.to_string()]).args(task);
-        run(&mut command)
-    };
+    let harness = Harness::build(workspace, "crash", options.seed)?;
     if options.moments > 0 {
-        chaos(&["moments", "--count", &options.moments.to_string()])?;
+        harness.run(&["moments", "--count", &options.moments.to_string()])?;
     }
     if options.stride > 0 {
-        chaos(&["points", "--stride", &options.stride.to_string()])?;
+        harness.run(&["points", "--stride", &options.stride.to_string()])?;
     }
     Ok(())
+}
+
+/// Sends the broker what no client sends.
+pub(crate) fn hostile(workspace: &Workspace) -> Result<(), Failure> {
+    let golden = workspace.path("protocol/tests/golden");
+    Harness::build(workspace, "hostile", 1)?.run(&["hostile", "--golden", &golden.to_string_lossy()])
 }

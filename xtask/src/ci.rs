@@ -34,5 +34,6 @@ pub(crate) fn all(workspace: &Workspace) -> Result<(), Failure> {
     board.step("interop", || interop::run(workspace, &interop::Options::everything(), &mut cells));
     board.merge(cells);
     board.step("crash", || chaos::crash(workspace, &CRASHES));
+    board.step("hostile", || chaos::hostile(workspace));
     board.close("ci")
 }

@@ -64,6 +64,8 @@ enum Task {
     },
     /// Kill the broker under load and check that nothing acknowledged is lost.
     Crash(chaos::Options),
+    /// Send the broker input that no client sends, and watch its memory.
+    Hostile,
     /// Run the benchmarks of `benches/`; all arguments go there.
     Bench {
         /// What to measure; without any it says what there is.
@@ -107,6 +109,7 @@ fn perform(workspace: &Workspace, task: Task) -> Result<(), Failure> {
             board.close("fuzz")
         }
         Task::Crash(options) => chaos::crash(workspace, &options),
+        Task::Hostile => chaos::hostile(workspace),
         Task::Bench { arguments } => {
             let mut command = workspace.cargo();
             command.args(["run", "--quiet", "--release", "--package", "ottla-benches", "--"]).args(arguments);
