@@ -1,8 +1,9 @@
 //! The broker process: started on a directory, killed, started again on the same directory and port.
 
 use crate::finding::Finding;
+use crate::wire::Wire;
 use std::fs::File;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -32,7 +33,7 @@ pub(crate) struct CrashPoint {
 
 /// How a start ended.
 pub(crate) enum Start {
-    /// It listens.
+    /// It answers.
     Listening(Life),
     /// It died before that.
     Died(ExitStatus),
@@ -46,7 +47,7 @@ impl Home {
         Ok(Self { binary: binary.to_owned(), directory: directory.to_owned(), address })
     }
 
-    /// Starts a life and waits until it listens, or has died at its crash point.
+    /// Starts a life and waits until it answers, or has died at its crash point.
     pub(crate) fn start(&self, crash: Option<CrashPoint>) -> Result<Start, Finding> {
         let log = self.directory.join("broker.log");
         let output = File::options().create(true).append(true).open(&log)?;
@@ -63,14 +64,17 @@ impl Home {
         let mut life = Life { child: command.spawn()?, log };
         let started = Instant::now();
         loop {
-            if TcpStream::connect(self.address).is_ok() {
-                return Ok(Start::Listening(life));
+            // The socket listens before the logs are open; an answer is what counts.
+            match Wire::connect(self.address).and_then(|mut wire| wire.ask()) {
+                Ok(()) => return Ok(Start::Listening(life)),
+                Err(finding) if finding.is_disconnection() => {}
+                Err(finding) => return Err(finding),
             }
             if let Some(status) = life.child.try_wait()? {
                 return Ok(Start::Died(status));
             }
             if started.elapsed() > START_DEADLINE {
-                return Err(life.finding("it does not listen 60 s after its start"));
+                return Err(life.finding("it does not answer 60 s after its start"));
             }
             std::thread::sleep(Duration::from_millis(2));
         }

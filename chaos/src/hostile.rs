@@ -8,7 +8,6 @@ use crate::broker::{Home, Life};
 use crate::chance::Chance;
 use crate::finding::Finding;
 use crate::wire::Wire;
-use ottla_protocol::messages::api_versions::ApiVersionsRequest;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
@@ -122,7 +121,7 @@ pub(crate) fn run(binary: &Path, directory: &Path, golden: &Path, seed: u64) -> 
     let home = Home::new(binary, &directory.join("hostile"))?;
     let life = home.start_sound()?;
     let mut healthy = Wire::connect(home.address)?;
-    ask(&mut healthy)?;
+    healthy.ask()?;
     let before = resident_kib(&life)?;
     for (name, bytes, expected) in cases() {
         let patience = if expected == End::Waits { GLANCE } else { PATIENCE };
@@ -130,7 +129,7 @@ pub(crate) fn run(binary: &Path, directory: &Path, golden: &Path, seed: u64) -> 
         if end != expected {
             return Err(Finding::Broken(format!("{name}: expected {expected:?}, it is {end:?}")));
         }
-        ask(&mut healthy)?;
+        healthy.ask()?;
         println!("{name}: {end:?}");
     }
     let at_declarers = declarers(home.address, &mut healthy, &life)?;
@@ -162,7 +161,7 @@ fn declarers(address: SocketAddr, healthy: &mut Wire, life: &Life) -> Result<u64
         stream.write_all(&[0; 1024])?;
         open.push(stream);
     }
-    ask(healthy)?;
+    healthy.ask()?;
     resident_kib(life)
 }
 
@@ -198,25 +197,12 @@ fn mutations(address: SocketAddr, healthy: &mut Wire, golden: &Path, seed: u64) 
             end_of(address, &frame(&[&bytes]), Duration::from_millis(5))?;
             count += 1;
         }
-        ask(healthy)?;
+        healthy.ask()?;
     }
     if count == 0 {
         return Err(Finding::Void(format!("no frames in {}", golden.display())));
     }
     Ok(count)
-}
-
-/// The healthy connection gets its answer.
-fn ask(healthy: &mut Wire) -> Result<(), Finding> {
-    let request = ApiVersionsRequest {
-        client_software_name: "ottla-chaos".into(),
-        client_software_version: "1".into(),
-    };
-    let response = healthy.call(3, request)?;
-    if response.error_code.is_error() {
-        return Err(Finding::Refused { operation: "ApiVersions".to_owned(), code: response.error_code });
-    }
-    Ok(())
 }
 
 fn resident_kib(life: &Life) -> Result<u64, Finding> {

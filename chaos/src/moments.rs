@@ -60,7 +60,7 @@ pub(crate) fn run(binary: &Path, directory: &Path, moments: u32, seed: u64) -> R
     let acknowledged: u64 = loads.iter().map(Load::acknowledged_count).sum();
     println!(
         "{moments} kills: {acknowledged} records were acknowledged, {total} are there, each once and in order; \
-         restart to listening: median {:?}, longest {:?}",
+         restart to first answer: median {:?}, longest {:?}",
         restarts.get(restarts.len() / 2).copied().unwrap_or_default(),
         restarts.last().copied().unwrap_or_default()
     );

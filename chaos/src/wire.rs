@@ -7,6 +7,7 @@ use crate::finding::Finding;
 use bytes::Bytes;
 use ottla_protocol::codec::{Request, Str, decode_response};
 use ottla_protocol::frame;
+use ottla_protocol::messages::api_versions::ApiVersionsRequest;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
@@ -54,5 +55,18 @@ impl Wire {
     pub(crate) fn call<R: Request>(&mut self, version: i16, request: R) -> Result<R::Response, Finding> {
         self.send(version, request)?;
         self.receive::<R>(version)
+    }
+
+    /// Asks what the broker speaks: the smallest sign of life.
+    pub(crate) fn ask(&mut self) -> Result<(), Finding> {
+        let request = ApiVersionsRequest {
+            client_software_name: "ottla-chaos".into(),
+            client_software_version: "1".into(),
+        };
+        let response = self.call(3, request)?;
+        if response.error_code.is_error() {
+            return Err(Finding::Refused { operation: "ApiVersions".to_owned(), code: response.error_code });
+        }
+        Ok(())
     }
 }
