@@ -51,8 +51,6 @@ pub struct TopicPolicy<'a> {
     pub num_partitions: i32,
     /// `default.replication.factor`.
     pub default_replication_factor: i16,
-    /// `delete.topic.enable`.
-    pub delete_topic_enable: bool,
     /// Checks a topic's configs.
     pub check_configs: &'a ConfigCheck,
 }
@@ -202,11 +200,11 @@ impl Image {
         Ok((present..).zip(replicas).map(|(p, r)| partition_record(topic.id, p, r, leader_epoch)).collect())
     }
 
-    /// Answers DeleteTopics, by name or by id.
+    /// Answers DeleteTopics, by name or by id; `delete_topic_enable` is the config of that name.
     pub fn delete_topics(
         &self,
         request: &DeleteTopicsRequest,
-        policy: &TopicPolicy<'_>,
+        delete_topic_enable: bool,
     ) -> Outcome<MetadataRecord, DeleteTopicsResponse> {
         let by_name = request
             .topic_names
@@ -215,7 +213,7 @@ impl Image {
         let mut outcome = Outcome::unchanged(DeleteTopicsResponse::default());
         let mut gone: BTreeSet<TopicId> = BTreeSet::new();
         for wanted in request.topics.iter().cloned().chain(by_name) {
-            let found = if policy.delete_topic_enable {
+            let found = if delete_topic_enable {
                 self.find_topic(&wanted)
             } else {
                 refuse(

@@ -10,7 +10,6 @@ fn policy() -> TopicPolicy<'static> {
     TopicPolicy {
         num_partitions: 2,
         default_replication_factor: 1,
-        delete_topic_enable: true,
         check_configs: &accept,
     }
 }
@@ -47,7 +46,7 @@ fn create(image: &mut Image, topics: Vec<CreatableTopic>) -> Vec<ErrorCode> {
 
 fn delete(image: &mut Image, topics: Vec<DeleteTopicState>) -> Vec<ErrorCode> {
     let request = DeleteTopicsRequest { topics, ..Default::default() };
-    let outcome = image.delete_topics(&request, &policy());
+    let outcome = image.delete_topics(&request, true);
     outcome.records.iter().for_each(|record| image.apply(record));
     outcome.reply.responses.iter().map(|topic| topic.error_code).collect()
 }

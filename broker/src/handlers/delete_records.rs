@@ -1,0 +1,48 @@
+//! DeleteRecords (21), versions 0 to 2: moves the first readable offset of partitions up (KIP-107).
+//!
+//! -1 stands for the high watermark: nothing above it can be deleted. Whole segments below go at once, what is left of
+//! the first goes with retention.
+
+use ottla_protocol::messages::delete_records::{
+    DeleteRecordsPartition, DeleteRecordsPartitionResult, DeleteRecordsRequest, DeleteRecordsResponse,
+    DeleteRecordsTopicResult,
+};
+use ottla_protocol::{ErrorCode, Offset};
+
+use super::RequestContext;
+use crate::error_code;
+use crate::partition::Partition;
+
+/// `offset` of a client that wants all gone that can go.
+const HIGH_WATERMARK: i64 = -1;
+
+/// Answers for each partition by itself.
+pub(super) fn handle(context: &RequestContext, request: DeleteRecordsRequest) -> DeleteRecordsResponse {
+    let topics = context.core.topics.load();
+    let answers = request.topics.into_iter().map(|topic| {
+        let answer = |asked: &DeleteRecordsPartition| {
+            let found = topics.partition(&topic.name, asked.partition_index);
+            let (low_watermark, error_code) = match found.and_then(|found| delete(found, asked.offset)) {
+                Ok(log_start_offset) => (log_start_offset.get(), ErrorCode::NONE),
+                Err(error_code) => (-1, error_code),
+            };
+            DeleteRecordsPartitionResult { partition_index: asked.partition_index, low_watermark, error_code }
+        };
+        let partitions = topic.partitions.iter().map(answer).collect();
+        DeleteRecordsTopicResult { name: topic.name.clone(), partitions }
+    });
+    DeleteRecordsResponse { topics: answers.collect(), ..DeleteRecordsResponse::default() }
+}
+
+/// Deletes below `offset` and answers where the log now starts.
+fn delete(partition: &Partition, offset: i64) -> Result<Offset, ErrorCode> {
+    let high_watermark = partition.high_watermark();
+    let before = match offset {
+        HIGH_WATERMARK => high_watermark,
+        offset => Offset::known(offset).ok_or(ErrorCode::OFFSET_OUT_OF_RANGE)?,
+    };
+    if before > high_watermark {
+        return Err(ErrorCode::OFFSET_OUT_OF_RANGE);
+    }
+    partition.delete_records(before).map_err(|error| error_code::of_log_error(&error))
+}
