@@ -2,7 +2,9 @@
 //!
 //! Kafka's keys, defaults and meaning. A key is declared once, in [`table`]; everything else here is derived from it.
 
+pub mod alter;
 mod broker;
+pub mod describe;
 pub mod layers;
 pub mod listener;
 pub mod properties;

@@ -4,4 +4,5 @@ pub mod config;
 pub mod controller;
 pub mod fetch_session;
 pub mod partition;
+pub mod refusal;
 pub mod time;
