@@ -18,6 +18,7 @@ const STOP_DEADLINE: Duration = Duration::from_secs(30);
 pub(crate) struct Home {
     binary: PathBuf,
     directory: PathBuf,
+    settings: Vec<String>,
     /// Where it listens, in every life.
     pub(crate) address: SocketAddr,
 }
@@ -44,7 +45,13 @@ impl Home {
     pub(crate) fn new(binary: &Path, directory: &Path) -> Result<Self, Finding> {
         std::fs::create_dir_all(directory)?;
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-        Ok(Self { binary: binary.to_owned(), directory: directory.to_owned(), address })
+        Ok(Self { binary: binary.to_owned(), directory: directory.to_owned(), settings: Vec::new(), address })
+    }
+
+    /// With one more setting, `key=value`.
+    pub(crate) fn with(mut self, setting: &str) -> Self {
+        self.settings.push(setting.to_owned());
+        self
     }
 
     /// Starts a life and waits until it answers, or has died at its crash point.
@@ -54,6 +61,9 @@ impl Home {
         let mut command = Command::new(&self.binary);
         command.arg("serve").arg("--set").arg(format!("listeners=PLAINTEXT://{}", self.address));
         command.arg("--set").arg(format!("log.dirs={}", self.directory.join("data").display()));
+        for setting in &self.settings {
+            command.args(["--set", setting]);
+        }
         if let Some(crash) = crash {
             command.env("OTTLA_CRASH_AT", crash.operation.to_string());
             if crash.torn {

@@ -8,6 +8,7 @@ mod broker;
 mod chance;
 mod check;
 mod finding;
+mod full_disk;
 mod hostile;
 mod load;
 mod moments;
@@ -53,6 +54,8 @@ enum Task {
         #[arg(long, default_value_t = 1)]
         stride: u64,
     },
+    /// A disk without space, twice.
+    FullDisk,
     /// Input that no client sends.
     Hostile {
         /// Frames of real clients, to be mutated: `protocol/tests/golden`.
@@ -66,6 +69,7 @@ fn main() -> ExitCode {
     let result: Result<(), Finding> = match task {
         Task::Moments { count } => moments::run(&broker, &directory, count, seed),
         Task::Points { stride } => points::run(&broker, &directory, stride, seed),
+        Task::FullDisk => full_disk::run(&broker, &directory),
         Task::Hostile { golden } => hostile::run(&broker, &directory, &golden, seed),
     };
     match result {

@@ -1,4 +1,4 @@
-//! `cargo xtask crash` and `hostile`: hand over to the `chaos` crate, built in release, with the release broker.
+//! `cargo xtask crash`, `hostile` and `full-disk`: hand over to the `chaos` crate, built in release, with the release broker.
 
 use crate::failure::Failure;
 use crate::ottla::Ottla;
@@ -59,4 +59,9 @@ pub(crate) fn crash(workspace: &Workspace, options: &Options) -> Result<(), Fail
 pub(crate) fn hostile(workspace: &Workspace) -> Result<(), Failure> {
     let golden = workspace.path("protocol/tests/golden");
     Harness::build(workspace, "hostile", 1)?.run(&["hostile", "--golden", &golden.to_string_lossy()])
+}
+
+/// Lets the disk fill up, and empties it again.
+pub(crate) fn full_disk(workspace: &Workspace) -> Result<(), Failure> {
+    Harness::build(workspace, "full-disk", 1)?.run(&["full-disk"])
 }

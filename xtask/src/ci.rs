@@ -35,5 +35,6 @@ pub(crate) fn all(workspace: &Workspace) -> Result<(), Failure> {
     board.merge(cells);
     board.step("crash", || chaos::crash(workspace, &CRASHES));
     board.step("hostile", || chaos::hostile(workspace));
+    board.step("full disk", || chaos::full_disk(workspace));
     board.close("ci")
 }

@@ -66,6 +66,8 @@ enum Task {
     Crash(chaos::Options),
     /// Send the broker input that no client sends, and watch its memory.
     Hostile,
+    /// Let the broker's disk fill up and empty it again; takes root, for a tmpfs.
+    FullDisk,
     /// Run the benchmarks of `benches/`; all arguments go there.
     Bench {
         /// What to measure; without any it says what there is.
@@ -110,6 +112,7 @@ fn perform(workspace: &Workspace, task: Task) -> Result<(), Failure> {
         }
         Task::Crash(options) => chaos::crash(workspace, &options),
         Task::Hostile => chaos::hostile(workspace),
+        Task::FullDisk => chaos::full_disk(workspace),
         Task::Bench { arguments } => {
             let mut command = workspace.cargo();
             command.args(["run", "--quiet", "--release", "--package", "ottla-benches", "--"]).args(arguments);
