@@ -2,12 +2,14 @@
 //!
 //! The generators are pure functions of the crates that own the tables; this file only knows where their text belongs.
 
+mod protocol;
+
 use crate::failure::Failure;
 use crate::workspace::Workspace;
 
 /// Path and text of every generated file.
 fn generated() -> Vec<(&'static str, String)> {
-    Vec::new()
+    vec![("docs/reference/apis.md", protocol::apis()), ("docs/reference/errors.md", protocol::errors())]
 }
 
 /// Writes them all.
