@@ -15,7 +15,7 @@ mod sender;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use foldhash::fast::RandomState;
@@ -59,12 +59,50 @@ struct Schedule {
     lingering: VecDeque<(Instant, Arc<PartitionState>)>,
 }
 
+/// What a producer has achieved so far.
+#[derive(Debug, Clone, Default)]
+pub struct ProducerStats {
+    /// Records that the brokers acknowledged (with acks=0: that were written).
+    pub delivered_records: u64,
+    /// Their batches, as sent: compressed, with headers.
+    pub delivered_bytes: u64,
+    /// Records given up.
+    pub failed_records: u64,
+    /// Why the last of those was.
+    pub last_failure: Option<ClientError>,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    delivered_records: AtomicU64,
+    delivered_bytes: AtomicU64,
+    failed_records: AtomicU64,
+    last_failure: Mutex<Option<ClientError>>,
+}
+
+impl Counters {
+    fn count(&self, settled: &Settled) {
+        let records = u64::from(settled.batch.records_count.unsigned_abs());
+        match &settled.result {
+            Ok(_) => {
+                self.delivered_records.fetch_add(records, Ordering::Relaxed);
+                self.delivered_bytes.fetch_add(settled.batch.wire_bytes() as u64, Ordering::Relaxed);
+            }
+            Err(error) => {
+                *self.last_failure.lock() = Some(error.clone());
+                self.failed_records.fetch_add(records, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Inner {
     client: Client,
     config: ProducerConfig,
     rules: QueueRules,
     memory: MemoryBudget,
+    counters: Counters,
     topics: RwLock<HashMap<TopicName, Arc<TopicState>, RandomState>>,
     schedule: Mutex<Schedule>,
     wake: Notify,
@@ -93,8 +131,10 @@ impl Inner {
     }
 
     fn settle(&self, settled: Settled) {
-        settled.batch.outcome.settle(settled.result);
+        self.counters.count(&settled);
+        // Memory first: who waits for the outcome may look at what is buffered.
         self.memory.release(settled.batch.reserved_bytes);
+        settled.batch.outcome.settle(settled.result);
     }
 
     fn partitions(&self) -> Vec<Arc<PartitionState>> {
@@ -141,6 +181,7 @@ impl Producer {
         let inner = Arc::new(Inner {
             rules: config.queue_rules(client.config().backoff),
             memory: MemoryBudget::new(config.buffer_bytes_max),
+            counters: Counters::default(),
             client,
             config,
             topics: RwLock::default(),
@@ -228,6 +269,17 @@ impl Producer {
             }
         }
         first_failure
+    }
+
+    /// What has been delivered and what failed so far, over all clones.
+    pub fn stats(&self) -> ProducerStats {
+        let counters = &self.inner.counters;
+        ProducerStats {
+            delivered_records: counters.delivered_records.load(Ordering::Relaxed),
+            delivered_bytes: counters.delivered_bytes.load(Ordering::Relaxed),
+            failed_records: counters.failed_records.load(Ordering::Relaxed),
+            last_failure: counters.last_failure.lock().clone(),
+        }
     }
 
     /// Bytes of records that were sent but are not settled yet.

@@ -99,6 +99,9 @@ pub(crate) struct PartitionQueue {
     identity: Option<Identity>,
     next_sequence: Sequence,
     identity_spoilt: bool,
+    /// The broker has appended something under this identity. Before that it takes any first sequence, so a second
+    /// batch in flight could overtake a first that is refused because the leader is not ready.
+    identity_proven: bool,
     paused_until: Option<Instant>,
 }
 
@@ -114,6 +117,7 @@ impl PartitionQueue {
             identity: None,
             next_sequence: Sequence::ZERO,
             identity_spoilt: false,
+            identity_proven: false,
             paused_until: None,
         }
     }
@@ -196,7 +200,9 @@ impl PartitionQueue {
         }
         let Some(front) = self.waiting.front() else { return Take::Nothing };
         let retry_waits_alone = front.attempts > 0 && !self.in_flight.is_empty();
-        if self.in_flight.len() >= self.rules.in_flight_max || retry_waits_alone {
+        let in_flight_max =
+            if self.rules.idempotent && !self.identity_proven { 1 } else { self.rules.in_flight_max };
+        if self.in_flight.len() >= in_flight_max || retry_waits_alone {
             return Take::Nothing;
         }
         if self.rules.idempotent
@@ -226,6 +232,7 @@ impl PartitionQueue {
         let Some(newest) = newest else { return Some(Take::NeedsIdentity(self.identity)) };
         self.identity = Some(newest);
         self.identity_spoilt = false;
+        self.identity_proven = false;
         self.next_sequence = Sequence::ZERO;
         for batch in &mut self.waiting {
             batch.stamp = None;
@@ -244,7 +251,11 @@ impl PartitionQueue {
         let is_eldest = self.in_flight.iter().all(|(id, _)| *id > batch.id)
             && self.waiting.front().is_none_or(|front| front.id > batch.id);
         let (error, may_be_appended) = match answer {
-            Answer::Acknowledged(acknowledged) => return Some(Settled { batch, result: Ok(acknowledged) }),
+            Answer::Acknowledged(acknowledged) => {
+                self.identity_proven |=
+                    batch.stamp.is_some_and(|stamp| Some(stamp.identity) == self.identity);
+                return Some(Settled { batch, result: Ok(acknowledged) });
+            }
             Answer::Refused(error) => (error, false),
             Answer::Unknown(error) => (error, true),
         };

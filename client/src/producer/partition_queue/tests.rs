@@ -19,6 +19,15 @@ fn rules(idempotent: bool) -> QueueRules {
     }
 }
 
+/// A queue whose identity the broker has already met: sequence 0 is used up.
+fn proven() -> Dialogue {
+    let mut dialogue = Dialogue::new(true);
+    dialogue.append_batch();
+    let first = dialogue.sent();
+    dialogue.acknowledge(first);
+    dialogue
+}
+
 fn identity(id: i64) -> Option<Identity> {
     Some(Identity { id: ProducerId::new(id), epoch: ProducerEpoch::ZERO })
 }
@@ -94,7 +103,7 @@ fn sequence(batch: &SealedBatch) -> Option<(i64, i32)> {
 
 #[test]
 fn a_batch_is_due_when_it_is_full_or_has_lingered() {
-    let mut dialogue = Dialogue::new(true);
+    let mut dialogue = proven();
     let due = dialogue.now + LINGER;
     assert_eq!(dialogue.append(), Signal::DueAt(due));
     assert_eq!(dialogue.append(), Signal::None);
@@ -109,16 +118,27 @@ fn a_batch_is_due_when_it_is_full_or_has_lingered() {
 
 #[test]
 fn sequences_count_records_and_at_most_five_batches_are_in_flight() {
-    let mut dialogue = Dialogue::new(true);
+    let mut dialogue = proven();
     for _ in 0..7 {
         dialogue.append_batch();
     }
     let mut batches: Vec<_> = (0..5).map(|_| dialogue.sent()).collect();
     let sequences: Vec<_> = batches.iter().map(|batch| sequence(batch)).collect();
-    assert_eq!(sequences, (0..5).map(|n| Some((1, n))).collect::<Vec<_>>());
+    assert_eq!(sequences, (1..6).map(|n| Some((1, n))).collect::<Vec<_>>());
     assert!(matches!(dialogue.take(), Take::Nothing));
     dialogue.acknowledge(batches.remove(0));
-    assert_eq!(sequence(&dialogue.sent()), Some((1, 5)));
+    assert_eq!(sequence(&dialogue.sent()), Some((1, 6)));
+}
+
+#[test]
+fn the_first_batch_of_an_identity_goes_alone_because_a_broker_takes_any_first_sequence() {
+    let mut dialogue = Dialogue::new(true);
+    dialogue.append_batch();
+    dialogue.append_batch();
+    let first = dialogue.sent();
+    assert!(matches!(dialogue.take(), Take::Nothing));
+    dialogue.acknowledge(first);
+    assert_eq!(sequence(&dialogue.sent()), Some((1, 1)));
 }
 
 #[test]
@@ -133,7 +153,7 @@ fn nothing_is_sent_before_the_producer_has_an_identity() {
 
 #[test]
 fn a_retry_goes_alone_and_before_everything_younger() {
-    let mut dialogue = Dialogue::new(true);
+    let mut dialogue = proven();
     for _ in 0..3 {
         dialogue.append_batch();
     }
@@ -144,13 +164,13 @@ fn a_retry_goes_alone_and_before_everything_younger() {
     assert!(matches!(dialogue.take(), Take::Nothing), "the second is still in flight");
     assert!(dialogue.refuse(second, ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER).is_none());
     let first = dialogue.sent();
-    assert_eq!(sequence(&first), Some((1, 0)));
+    assert_eq!(sequence(&first), Some((1, 1)));
     assert!(matches!(dialogue.take(), Take::Nothing));
     dialogue.acknowledge(first);
     let second = dialogue.sent();
-    assert_eq!(sequence(&second), Some((1, 1)));
+    assert_eq!(sequence(&second), Some((1, 2)));
     dialogue.acknowledge(second);
-    assert_eq!(sequence(&dialogue.sent()), Some((1, 2)));
+    assert_eq!(sequence(&dialogue.sent()), Some((1, 3)));
 }
 
 #[test]
@@ -177,7 +197,7 @@ fn a_batch_refused_for_good_gives_its_sequence_back_if_nothing_followed_it() {
 
 #[test]
 fn a_gap_in_the_sequence_is_healed_by_a_new_identity_and_nothing_is_lost() {
-    let mut dialogue = Dialogue::new(true);
+    let mut dialogue = proven();
     dialogue.append_batch();
     dialogue.append_batch();
     let (first, second) = (dialogue.sent(), dialogue.sent());
