@@ -5,6 +5,7 @@ use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -65,18 +66,27 @@ pub(crate) struct Launcher {
     address: SocketAddr,
 }
 
+/// What happens to a broker while another is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Meanwhile {
+    /// It is stopped, so its controller must not take it for dead: Apache Kafka gets a long session.
+    Frozen,
+    /// Nothing: its settings are the default ones. After a crash Kafka waits for the old session to end.
+    Running,
+}
+
 /// How long a broker may take to answer; Kafka needs tens of seconds after a crash.
 const PATIENCE: Duration = Duration::from_secs(240);
 
 impl Launcher {
     /// Prepares a fresh data directory called `name`. Apache Kafka's is formatted here, so that no start pays for it.
-    pub(crate) fn prepare(system: System, places: &Places, name: &str) -> Result<Self> {
+    pub(crate) fn prepare(system: System, places: &Places, name: &str, meanwhile: Meanwhile) -> Result<Self> {
         let dir = places.work_dir.join(format!("{name}-{system}"));
         let _ = fs::remove_dir_all(&dir);
         fs::create_dir_all(dir.join("data")).doing(|| format!("create {}", dir.display()))?;
         let launcher = Self { system, places: places.clone(), dir, address: free_address()? };
         if system == System::Kafka {
-            launcher.format_kafka()?;
+            launcher.format_kafka(meanwhile)?;
         }
         Ok(launcher)
     }
@@ -147,7 +157,11 @@ impl Launcher {
     }
 
     /// Writes `server.properties` and formats the data directory, as `kafka-storage.sh format --standalone` does.
-    fn format_kafka(&self) -> Result<()> {
+    fn format_kafka(&self, meanwhile: Meanwhile) -> Result<()> {
+        let session = match meanwhile {
+            Meanwhile::Frozen => "broker.session.timeout.ms=600000\n",
+            Meanwhile::Running => "",
+        };
         let controller = free_address()?;
         let (address, data) = (self.address, self.dir.join("data"));
         let properties = format!(
@@ -157,7 +171,7 @@ impl Launcher {
              controller.listener.names=CONTROLLER\n\
              listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\n\
              log.dirs={}\noffsets.topic.replication.factor=1\nlog.segment.delete.delay.ms=1000\n\
-             broker.session.timeout.ms=600000\n",
+             {session}",
             data.display()
         );
         let path = self.dir.join("server.properties");
@@ -246,7 +260,16 @@ fn wait_for_accept(address: SocketAddr, process: &mut ServerProcess) -> Result<(
     Err(BenchError::Server(format!("nothing accepted on {address} within {PATIENCE:?}")))
 }
 
+/// A free port below the range that the kernel gives to outgoing connections. From within that range, a client that
+/// knocks at a port before its server listens can end up connected to itself, and the server finds its port taken.
 fn free_address() -> Result<SocketAddr> {
-    let listener = TcpListener::bind("127.0.0.1:0").doing(|| "bind a free port".to_owned())?;
-    listener.local_addr().doing(|| "read the bound address".to_owned())
+    static NEXT: AtomicU16 = AtomicU16::new(21_000);
+    loop {
+        let address = SocketAddr::from(([127, 0, 0, 1], NEXT.fetch_add(1, Ordering::Relaxed)));
+        match TcpListener::bind(address) {
+            Ok(_) => return Ok(address),
+            Err(_) if address.port() < 30_000 => {}
+            Err(source) => return Err(BenchError::Io { doing: "find a free port".to_owned(), source }),
+        }
+    }
 }

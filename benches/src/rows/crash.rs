@@ -8,7 +8,7 @@ use crate::batch::{Ledger, Shape};
 use crate::error::{BenchError, Result};
 use crate::rows::produce::{prepare, pump};
 use crate::rows::{Plan, Row, Sample, Watch, progress};
-use crate::system::{Launcher, System};
+use crate::system::{Launcher, Meanwhile, System};
 use crate::warm::touch_page_cache;
 use crate::wire::Connection;
 
@@ -36,7 +36,7 @@ pub(crate) fn row_9(plan: &Plan) -> Result<Vec<Sample>> {
 fn measure(plan: &Plan, system: System) -> Result<(BTreeMap<&'static str, f64>, f64)> {
     let bytes_per_partition = 5_000_000_000 / PARTITIONS as u64;
     touch_page_cache(&plan.places.work_dir, 5 << 30)?;
-    let launcher = Launcher::prepare(system, &plan.places, "row-9")?;
+    let launcher = Launcher::prepare(system, &plan.places, "row-9", Meanwhile::Running)?;
     let broker = launcher.start()?;
     let mut connection = broker.connect()?;
     connection.create_topic(TOPIC, PARTITIONS, &[])?;

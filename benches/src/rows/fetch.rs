@@ -10,7 +10,7 @@ use crate::error::{BenchError, Doing, Result};
 use crate::floor::{FETCH_BYTES, FloorKind};
 use crate::rows::produce::{prepare, pump};
 use crate::rows::{Observed, Plan, Row, Sample, Watch, now_ms, progress, transfer_figures};
-use crate::system::{Broker, Floor, Launcher, System, fetch_floor_file};
+use crate::system::{Broker, Floor, Launcher, Meanwhile, System, fetch_floor_file};
 use crate::warm::touch_page_cache;
 use crate::wire::{Connection, fetch_frame};
 
@@ -96,7 +96,7 @@ struct Loaded {
 
 impl Loaded {
     fn start(plan: &Plan, system: System, bytes: u64) -> Result<Self> {
-        let broker = Launcher::prepare(system, &plan.places, "row-1")?.start()?;
+        let broker = Launcher::prepare(system, &plan.places, "row-1", Meanwhile::Frozen)?.start()?;
         let mut connection = broker.connect()?;
         connection.create_topic(TOPIC, 1, &[])?;
         let prepared = prepare(TOPIC, 0, SHAPE);

@@ -8,7 +8,7 @@ use crate::batch::{Ledger, Shape, build};
 use crate::error::{BenchError, Result};
 use crate::process::ServerProcess;
 use crate::rows::{Plan, Row, Sample, Watch, now_ms, progress};
-use crate::system::{Launcher, System};
+use crate::system::{Launcher, Meanwhile, System};
 use crate::wire::{Connection, PreparedProduce};
 
 const ROW: Row = Row(8);
@@ -33,7 +33,7 @@ pub(crate) fn row_8(plan: &Plan) -> Result<Vec<Sample>> {
 }
 
 fn measure(plan: &Plan, system: System) -> Result<(BTreeMap<&'static str, f64>, f64)> {
-    let launcher = Launcher::prepare(system, &plan.places, "row-8")?;
+    let launcher = Launcher::prepare(system, &plan.places, "row-8", Meanwhile::Running)?;
     let mut figures = BTreeMap::new();
     let mut written = Ledger::default();
     let first = PreparedProduce::new("first", 0, build(SHAPE, Some(1), now_ms(), 1));

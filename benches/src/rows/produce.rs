@@ -8,7 +8,7 @@ use crate::batch::{Ledger, Shape, build};
 use crate::error::{BenchError, Doing, Result};
 use crate::floor::FloorKind;
 use crate::rows::{Observed, Plan, Row, Sample, Watch, now_ms, progress, transfer_figures};
-use crate::system::{Broker, Floor, Launcher};
+use crate::system::{Broker, Floor, Launcher, Meanwhile};
 use crate::warm::touch_page_cache;
 use crate::wire::{Connection, PreparedProduce};
 
@@ -32,7 +32,8 @@ pub(crate) fn row_3(plan: &Plan) -> Result<Vec<Sample>> {
 fn run(plan: &Plan, row: Row, shape: Shape, bytes: u64) -> Result<Vec<Sample>> {
     let mut brokers = Vec::new();
     for system in plan.brokers() {
-        let broker = Launcher::prepare(system, &plan.places, &format!("row-{}", row.0))?.start()?;
+        let broker =
+            Launcher::prepare(system, &plan.places, &format!("row-{}", row.0), Meanwhile::Frozen)?.start()?;
         broker.process.freeze()?;
         brokers.push(broker);
     }

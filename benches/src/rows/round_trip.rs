@@ -18,7 +18,7 @@ use crate::error::{BenchError, Doing, Result};
 use crate::floor::{FloorKind, measure_fdatasync};
 use crate::rows::{Plan, Row, Sample, Watch, now_ms, progress};
 use crate::stats::Latencies;
-use crate::system::{Broker, Floor, Launcher, System};
+use crate::system::{Broker, Floor, Launcher, Meanwhile, System};
 use crate::wire::{Connection, PreparedProduce};
 
 const SHAPE: Shape = Shape { value_bytes: 1024, batch_bytes_max: 16 << 10 };
@@ -60,7 +60,8 @@ fn measure(plan: &Plan, row: Row, config: Option<(&'static str, &'static str)>) 
     floor.process.freeze()?;
     let mut brokers = Vec::new();
     for system in plan.brokers() {
-        let broker = Launcher::prepare(system, &plan.places, &format!("row-{}", row.0))?.start()?;
+        let broker =
+            Launcher::prepare(system, &plan.places, &format!("row-{}", row.0), Meanwhile::Frozen)?.start()?;
         broker.process.freeze()?;
         brokers.push(broker);
     }
