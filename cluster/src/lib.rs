@@ -3,6 +3,7 @@
 pub mod config;
 pub mod controller;
 pub mod fetch_session;
+pub mod group;
 pub mod partition;
 pub mod refusal;
 pub mod time;
