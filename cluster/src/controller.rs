@@ -5,6 +5,7 @@
 //! say, on every broker alike, and there is no undo. It is *not* the quorum that commits the records, and it chooses no
 //! random ids: those are handed in.
 
+mod configs;
 mod image;
 mod outcome;
 mod placement;
@@ -17,4 +18,3 @@ pub use outcome::Outcome;
 pub use placement::Placement;
 pub use producer_ids::{PRODUCER_ID_BLOCK, ProducerIdBlock};
 pub use record::{ConfigResource, MetadataRecord};
-pub use topics::{ConfigCheck, TopicPolicy, TopicRefusal};

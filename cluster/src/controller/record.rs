@@ -67,4 +67,6 @@ pub enum ConfigResource {
     Broker(BrokerId),
     /// All brokers: their dynamic defaults.
     AllBrokers,
+    /// One group.
+    Group(String),
 }

@@ -16,68 +16,67 @@ use ottla_protocol::messages::create_topics::{
 use ottla_protocol::messages::delete_topics::{
     DeletableTopicResult, DeleteTopicState, DeleteTopicsRequest, DeleteTopicsResponse,
 };
-use ottla_protocol::{BrokerId, ErrorCode, LeaderEpoch, PartitionIndex, TopicId, TopicName};
+use ottla_protocol::{
+    BrokerId, ErrorCode, InvalidTopicName, LeaderEpoch, PartitionIndex, TopicId, TopicName,
+};
 
 use super::image::{Image, Topic};
 use super::outcome::Outcome;
 use super::placement::Placement;
 use super::record::{ConfigResource, MetadataRecord};
+use crate::config::{BrokerConfig, Layers, alter};
+use crate::refusal::{Refused, refuse};
 
-/// The most partitions that one request may create, so that a slip of the keyboard does not fill the disk.
-const PARTITIONS_PER_TOPIC_MAX: i32 = 200_000;
+/// The most partitions that one request may create, as in Kafka: a slip of the keyboard must not fill the disk.
+const PARTITIONS_PER_REQUEST_MAX: i32 = 10_000;
 
-/// Why one topic was refused: the code, and a sentence for a person.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TopicRefusal {
-    /// The code.
-    pub error_code: ErrorCode,
-    /// The sentence.
-    pub message: String,
+/// What is left of [`PARTITIONS_PER_REQUEST_MAX`].
+struct PartitionBudget {
+    left: i32,
 }
 
-impl TopicRefusal {
-    /// A refusal.
-    pub fn new(error_code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { error_code, message: message.into() }
+impl Default for PartitionBudget {
+    fn default() -> Self {
+        Self { left: PARTITIONS_PER_REQUEST_MAX }
     }
 }
 
-/// Says whether a new topic may have these configs.
-pub type ConfigCheck = dyn Fn(&BTreeMap<String, String>) -> Result<(), TopicRefusal>;
-
-/// What the broker's configuration says of topics to come.
-pub struct TopicPolicy<'a> {
-    /// `num.partitions`.
-    pub num_partitions: i32,
-    /// `default.replication.factor`.
-    pub default_replication_factor: i16,
-    /// Checks a topic's configs.
-    pub check_configs: &'a ConfigCheck,
-}
-
-type Refused<T> = Result<T, TopicRefusal>;
-
-fn refuse<T>(error_code: ErrorCode, message: impl Into<String>) -> Refused<T> {
-    Err(TopicRefusal::new(error_code, message))
+impl PartitionBudget {
+    fn take(&mut self, count: i32) -> Refused<()> {
+        if count < 1 {
+            let message = "Number of partitions was set to an invalid non-positive value.";
+            return refuse(ErrorCode::INVALID_PARTITIONS, message);
+        }
+        if count > self.left {
+            return refuse(
+                ErrorCode::POLICY_VIOLATION,
+                "Excessively large number of partitions per request.",
+            );
+        }
+        self.left -= count;
+        Ok(())
+    }
 }
 
 impl Image {
-    /// Answers CreateTopics. `new_id` draws a topic id that was never used.
+    /// Answers CreateTopics. `config` is what this broker was started with; `new_id` draws a topic id that was never used.
     pub fn create_topics(
         &self,
         request: &CreateTopicsRequest,
-        policy: &TopicPolicy<'_>,
+        config: &BrokerConfig,
         mut new_id: impl FnMut() -> TopicId,
     ) -> Outcome<MetadataRecord, CreateTopicsResponse> {
         let mut named: HashMap<&str, usize> = HashMap::new();
         request.topics.iter().for_each(|topic| *named.entry(&topic.name).or_default() += 1);
+        let layers = self.layers(config);
+        let mut budget = PartitionBudget::default();
         let mut outcome = Outcome::unchanged(CreateTopicsResponse::default());
         let mut taken: Vec<TopicName> = Vec::new();
         for topic in &request.topics {
             let planned = if named[&*topic.name] > 1 {
                 refuse(ErrorCode::INVALID_REQUEST, "Duplicate topic name.")
             } else {
-                self.plan_topic(topic, policy, &taken)
+                self.plan_topic(topic, config, &layers, &taken, &mut budget)
             };
             let mut result = CreatableTopicResult { name: topic.name.clone(), ..Default::default() };
             match planned {
@@ -90,6 +89,7 @@ impl Image {
                     result.topic_id = id.get();
                     result.num_partitions = plan.replicas.len() as i32;
                     result.replication_factor = plan.replicas.first().map_or(-1, |first| first.len() as i16);
+                    result.configs = Some(Self::created_configs(&plan.configs, &layers));
                     taken.push(plan.name.clone());
                     outcome.records.extend(plan.into_records(id));
                 }
@@ -105,11 +105,12 @@ impl Image {
     fn plan_topic(
         &self,
         topic: &CreatableTopic,
-        policy: &TopicPolicy<'_>,
+        config: &BrokerConfig,
+        layers: &Layers,
         taken: &[TopicName],
+        budget: &mut PartitionBudget,
     ) -> Refused<TopicPlan> {
-        let name = TopicName::new(&topic.name)
-            .or_else(|error| refuse(ErrorCode::INVALID_TOPIC_EXCEPTION, error.to_string()))?;
+        let name = legal_name(&topic.name)?;
         if self.topic(&name).is_some() {
             return refuse(ErrorCode::TOPIC_ALREADY_EXISTS, format!("Topic '{name}' already exists."));
         }
@@ -121,9 +122,9 @@ impl Image {
         }
         let placement = Placement::new(self.brokers().map(|(id, _)| id));
         let replicas = if topic.assignments.is_empty() {
-            placed_replicas(topic, policy, &placement)?
+            placed_replicas(topic, config, &placement, budget)?
         } else {
-            assigned_replicas(topic, &placement)?
+            assigned_replicas(topic, &placement, budget)?
         };
         let mut configs = BTreeMap::new();
         for config in &topic.configs {
@@ -133,7 +134,7 @@ impl Image {
             };
             configs.insert(config.name.to_string(), value.to_string());
         }
-        (policy.check_configs)(&configs)?;
+        alter::check_new_topic(&configs, layers)?;
         let leader_epoch = self.first_leader_epoch(&name);
         Ok(TopicPlan { name, replicas, configs, leader_epoch })
     }
@@ -145,12 +146,13 @@ impl Image {
     ) -> Outcome<MetadataRecord, CreatePartitionsResponse> {
         let mut named: HashMap<&str, usize> = HashMap::new();
         request.topics.iter().for_each(|topic| *named.entry(&topic.name).or_default() += 1);
+        let mut budget = PartitionBudget::default();
         let mut outcome = Outcome::unchanged(CreatePartitionsResponse::default());
         for topic in &request.topics {
             let planned = if named[&*topic.name] > 1 {
                 refuse(ErrorCode::INVALID_REQUEST, "Duplicate topic name.")
             } else {
-                self.plan_partitions(topic)
+                self.plan_partitions(topic, &mut budget)
             };
             let mut result = CreatePartitionsTopicResult { name: topic.name.clone(), ..Default::default() };
             match planned {
@@ -168,7 +170,11 @@ impl Image {
         outcome
     }
 
-    fn plan_partitions(&self, wanted: &CreatePartitionsTopic) -> Refused<Vec<MetadataRecord>> {
+    fn plan_partitions(
+        &self,
+        wanted: &CreatePartitionsTopic,
+        budget: &mut PartitionBudget,
+    ) -> Refused<Vec<MetadataRecord>> {
         let Some(topic) = self.topic_named(&wanted.name) else {
             let error_code = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
             return refuse(error_code, "This server does not host this topic-partition.");
@@ -185,7 +191,7 @@ impl Image {
             );
             return refuse(ErrorCode::INVALID_PARTITIONS, message);
         }
-        check_partition_count(wanted.count)?;
+        budget.take(wanted.count - present)?;
         let placement = Placement::new(self.brokers().map(|(id, _)| id));
         let replication_factor = topic.partitions.first().map_or(1, |first| first.replicas.len());
         let added = (wanted.count - present) as usize;
@@ -303,30 +309,36 @@ fn partition_record(
     }
 }
 
-fn check_partition_count(count: i32) -> Refused<()> {
-    if count < 1 {
-        let message = "Number of partitions was set to an invalid non-positive value.";
-        return refuse(ErrorCode::INVALID_PARTITIONS, message);
-    }
-    if count > PARTITIONS_PER_TOPIC_MAX {
-        let message =
-            format!("{count} partitions are more than the {PARTITIONS_PER_TOPIC_MAX} a topic may have.");
-        return refuse(ErrorCode::INVALID_PARTITIONS, message);
-    }
-    Ok(())
+/// A topic name as Kafka checks it, refused in Kafka's words.
+pub(super) fn legal_name(name: &str) -> Refused<TopicName> {
+    let why = match TopicName::new(name) {
+        Ok(name) => return Ok(name),
+        Err(InvalidTopicName::Empty) => "the empty string is not allowed".to_owned(),
+        Err(InvalidTopicName::Path(_)) => format!("'{name}' is not allowed"),
+        Err(InvalidTopicName::TooLong(_)) => {
+            format!("the length of '{name}' is longer than the max allowed length {}", TopicName::BYTES_MAX)
+        }
+        Err(InvalidTopicName::Character(_)) => {
+            format!(
+                "'{name}' contains one or more characters other than ASCII alphanumerics, '.', '_' and '-'"
+            )
+        }
+    };
+    refuse(ErrorCode::INVALID_TOPIC_EXCEPTION, format!("Topic name is invalid: {why}"))
 }
 
 /// Replicas where the broker chooses them; -1 takes the broker's default.
 fn placed_replicas(
     topic: &CreatableTopic,
-    policy: &TopicPolicy<'_>,
+    config: &BrokerConfig,
     placement: &Placement,
+    budget: &mut PartitionBudget,
 ) -> Refused<Vec<Vec<BrokerId>>> {
-    let count = if topic.num_partitions == -1 { policy.num_partitions } else { topic.num_partitions };
-    check_partition_count(count)?;
+    let count = if topic.num_partitions == -1 { config.num_partitions } else { topic.num_partitions };
+    budget.take(count)?;
     let factor = match topic.replication_factor {
-        -1 => policy.default_replication_factor,
-        factor => factor,
+        -1 => config.default_replication_factor,
+        factor => factor.into(),
     };
     if factor < 1 {
         let message = "Replication factor must be larger than 0, or -1 to use the default value.";
@@ -344,7 +356,11 @@ fn placed_replicas(
 }
 
 /// Replicas as the request lays them down; the number of partitions follows from them.
-fn assigned_replicas(topic: &CreatableTopic, placement: &Placement) -> Refused<Vec<Vec<BrokerId>>> {
+fn assigned_replicas(
+    topic: &CreatableTopic,
+    placement: &Placement,
+    budget: &mut PartitionBudget,
+) -> Refused<Vec<Vec<BrokerId>>> {
     for (given, what) in
         [(topic.replication_factor as i32, "replication factor"), (topic.num_partitions, "numPartitions")]
     {
@@ -354,6 +370,7 @@ fn assigned_replicas(topic: &CreatableTopic, placement: &Placement) -> Refused<V
             return refuse(ErrorCode::INVALID_REQUEST, message);
         }
     }
+    budget.take(i32::try_from(topic.assignments.len()).unwrap_or(i32::MAX))?;
     let mut by_partition: BTreeMap<i32, Vec<BrokerId>> = BTreeMap::new();
     for CreatableReplicaAssignment { partition_index, broker_ids, .. } in &topic.assignments {
         let replicas = checked_replicas(broker_ids, placement)?;

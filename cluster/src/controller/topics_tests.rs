@@ -2,16 +2,8 @@ use ottla_protocol::messages::create_topics::CreatableTopicConfig;
 
 use super::*;
 
-fn accept(_: &BTreeMap<String, String>) -> Refused<()> {
-    Ok(())
-}
-
-fn policy() -> TopicPolicy<'static> {
-    TopicPolicy {
-        num_partitions: 2,
-        default_replication_factor: 1,
-        check_configs: &accept,
-    }
+fn config() -> BrokerConfig {
+    BrokerConfig::from_pairs([("num.partitions", "2")]).unwrap()
 }
 
 fn one_broker() -> Image {
@@ -36,7 +28,7 @@ fn assigned(assignments: &[(i32, &[i32])]) -> CreatableTopic {
 fn create(image: &mut Image, topics: Vec<CreatableTopic>) -> Vec<ErrorCode> {
     let mut ids = 1 + image.topic_count() as u128;
     let request = CreateTopicsRequest { topics, ..Default::default() };
-    let outcome = image.create_topics(&request, &policy(), || {
+    let outcome = image.create_topics(&request, &config(), || {
         ids += 1;
         TopicId::new(uuid::Uuid::from_u128(ids))
     });
@@ -75,7 +67,7 @@ fn every_illegal_topic_has_its_own_error_and_spares_the_others() {
         (wanted("there"), ErrorCode::TOPIC_ALREADY_EXISTS),
         (wanted("a_b"), ErrorCode::INVALID_TOPIC_EXCEPTION),
         (CreatableTopic { num_partitions: 0, ..wanted("p") }, ErrorCode::INVALID_PARTITIONS),
-        (CreatableTopic { num_partitions: i32::MAX, ..wanted("p") }, ErrorCode::INVALID_PARTITIONS),
+        (CreatableTopic { num_partitions: i32::MAX, ..wanted("p") }, ErrorCode::POLICY_VIOLATION),
         (CreatableTopic { replication_factor: 0, ..wanted("r") }, ErrorCode::INVALID_REPLICATION_FACTOR),
         (CreatableTopic { replication_factor: 2, ..wanted("r") }, ErrorCode::INVALID_REPLICATION_FACTOR),
         (CreatableTopic { configs: vec![null_config], ..wanted("c") }, ErrorCode::INVALID_CONFIG),
@@ -114,7 +106,7 @@ fn validate_only_answers_the_same_and_changes_nothing() {
     let image = one_broker();
     let request =
         CreateTopicsRequest { topics: vec![wanted("a")], validate_only: true, ..Default::default() };
-    let outcome = image.create_topics(&request, &policy(), || TopicId::new(uuid::Uuid::from_u128(1)));
+    let outcome = image.create_topics(&request, &config(), || TopicId::new(uuid::Uuid::from_u128(1)));
     assert_eq!(outcome.records, []);
     assert_eq!(outcome.reply.topics[0].num_partitions, 2);
 }
