@@ -19,7 +19,6 @@ pub(super) const PLUGIN_QUOTA: &str = "ottla loads no Java classes, and clients 
 pub(super) const PURGATORY: &str = "ottla wakes each waiting request by itself and has nothing to sweep";
 pub(super) const QUORUM: &str = "a single node is its own controller and votes alone";
 pub(super) const QUOTA: &str = "client quotas are not enforced yet";
-pub(super) const RECOMPRESSION: &str = "batches are stored as the producer compressed them";
 pub(super) const REPLICATION: &str = "a single node replicates to nobody";
 pub(super) const ROLES: &str = "every node is broker and controller";
 pub(super) const RUNTIME: &str = "one runtime with a thread per core does all work";

@@ -71,13 +71,13 @@ pub(super) const SERVER: &[Row] = rows! {
         "The partitions of a topic that is created without saying how many.";
     "message.max.bytes" Int "1048588" [AtLeast(0)] ClusterWide Honour,
         "The largest record batch, after compression; topics override it with `max.message.bytes`.";
-    "compression.type" Text "producer" [OneOf(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"])] ClusterWide Accept(notes::RECOMPRESSION),
+    "compression.type" Text "producer" [OneOf(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"])] ClusterWide Honour,
         "How batches are stored, unless the topic says otherwise.";
-    "compression.gzip.level" Int "-1" [BetweenOr(1, 9, -1)] ClusterWide Accept(notes::RECOMPRESSION),
+    "compression.gzip.level" Int "-1" [BetweenOr(1, 9, -1)] ClusterWide Honour,
         "The gzip level, unless the topic says otherwise.";
-    "compression.lz4.level" Int "9" [Between(1, 17)] ClusterWide Accept(notes::RECOMPRESSION),
+    "compression.lz4.level" Int "9" [Between(1, 17)] ClusterWide Honour,
         "The lz4 level, unless the topic says otherwise.";
-    "compression.zstd.level" Int "3" [Between(-131_072, 22)] ClusterWide Accept(notes::RECOMPRESSION),
+    "compression.zstd.level" Int "3" [Between(-131_072, 22)] ClusterWide Honour,
         "The zstd level, unless the topic says otherwise.";
     "max.incremental.fetch.session.cache.slots" Int "1000" [AtLeast(0)] ReadOnly Honour,
         "How many fetch sessions the broker remembers.";

@@ -65,16 +65,16 @@ pub(super) const TOPIC: &[Row] = rows! {
     "min.insync.replicas" Int "1" [AtLeast(1)] ReadOnly Honour,
         from [Same "min.insync.replicas"]
         "The number of in-sync replicas, the leader included, below which a write with `acks=all` is refused.";
-    "compression.type" Text "producer" [OneOf(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"])] ReadOnly Accept(notes::RECOMPRESSION),
+    "compression.type" Text "producer" [OneOf(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"])] ReadOnly Honour,
         from [Same "compression.type"]
         "How batches are stored: `producer` keeps what the producer chose; any other value makes the broker compress again.";
-    "compression.gzip.level" Int "-1" [BetweenOr(1, 9, -1)] ReadOnly Accept(notes::RECOMPRESSION),
+    "compression.gzip.level" Int "-1" [BetweenOr(1, 9, -1)] ReadOnly Honour,
         from [Same "compression.gzip.level"]
         "The gzip level when the broker compresses with gzip.";
-    "compression.lz4.level" Int "9" [Between(1, 17)] ReadOnly Accept(notes::RECOMPRESSION),
+    "compression.lz4.level" Int "9" [Between(1, 17)] ReadOnly Honour,
         from [Same "compression.lz4.level"]
         "The lz4 level when the broker compresses with lz4.";
-    "compression.zstd.level" Int "3" [Between(-131_072, 22)] ReadOnly Accept(notes::RECOMPRESSION),
+    "compression.zstd.level" Int "3" [Between(-131_072, 22)] ReadOnly Honour,
         from [Same "compression.zstd.level"]
         "The zstd level when the broker compresses with zstd.";
     "preallocate" Bool "false" [Any] ReadOnly Honour,

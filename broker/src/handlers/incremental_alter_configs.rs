@@ -1,0 +1,34 @@
+//! IncrementalAlterConfigs (44), versions 0 to 1: sets and unsets single keys (KIP-339).
+//!
+//! The controller decides, resource by resource; when the reply leaves, the new values are in force.
+
+use ottla_protocol::messages::incremental_alter_configs::{
+    AlterConfigsResourceResponse, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
+};
+
+use super::RequestContext;
+
+/// Changes what can be changed; each resource has its own error.
+pub(super) async fn handle(
+    context: RequestContext,
+    request: IncrementalAlterConfigsRequest,
+) -> IncrementalAlterConfigsResponse {
+    let asked: Vec<_> =
+        request.resources.iter().map(|one| (one.resource_type, one.resource_name.clone())).collect();
+    let config = context.core.config.clone();
+    let decide = move |image: &ottla_cluster::controller::Image| {
+        Ok(image.incremental_alter_configs(&request, &config))
+    };
+    context.core.quorum.propose(decide).await.unwrap_or_else(|error_code| {
+        let row = |(resource_type, resource_name)| AlterConfigsResourceResponse {
+            resource_type,
+            resource_name,
+            error_code,
+            ..Default::default()
+        };
+        IncrementalAlterConfigsResponse {
+            responses: asked.into_iter().map(row).collect(),
+            ..Default::default()
+        }
+    })
+}
