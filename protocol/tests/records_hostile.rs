@@ -153,6 +153,19 @@ fn every_lie_in_a_record_has_its_own_error() {
     assert_eq!(record(&[12, 0, 0, 0, 1, 1, 0, 9, 9, 9]), BatchError::BytesAfterRecords(3));
 }
 
+/// Found by fuzzing: Kafka takes every negative length for null, so equal records may differ in their bytes.
+#[test]
+fn records_are_equal_by_what_they_say_not_by_how_it_is_encoded() {
+    let record = |encoded: &[u8]| {
+        let batch = ValidBatch::check(with_records(1, Compression::None, encoded), &rules()).unwrap();
+        batch.records(OutputLimit::new(100)).unwrap().next().unwrap().unwrap()
+    };
+    // One header with an empty key and no value; the value's length is -1 and then -27.
+    let with_header = record(&[16, 0, 0, 0, 1, 1, 2, 0, 0x01]);
+    assert_eq!(with_header, record(&[16, 0, 0, 0, 1, 1, 2, 0, 0x35]));
+    assert_ne!(with_header, record(&[12, 0, 0, 0, 1, 1, 0]));
+}
+
 #[test]
 fn a_flipped_bit_is_always_noticed() {
     for compression in Compression::ALL {

@@ -66,6 +66,63 @@ impl<'a> RecordRef<'a> {
     }
 }
 
+/// What the walk over a client's batch needs to know of a record that is sound.
+pub(super) struct Skimmed {
+    pub(super) timestamp_delta: i64,
+    pub(super) offset_delta: i32,
+    pub(super) has_key: bool,
+    /// Where the next record begins.
+    pub(super) end: usize,
+}
+
+/// Reads the record at `start`, if it is sound and of the usual kind: no headers, numbers of at most three bytes.
+///
+/// `None` says nothing: [`RecordRef::read`] then tells what is there. This is the loop that a produce request of many
+/// small records spends its time in, so it checks bounds twice per record instead of once per field.
+#[inline]
+pub(super) fn skim(records: &[u8], start: usize) -> Option<Skimmed> {
+    /// Three bytes for each of four numbers, and one of attributes.
+    const HEAD_BYTES: usize = 16;
+    let head = records.get(start..)?.first_chunk::<HEAD_BYTES>()?;
+    let mut at = 0;
+    let length = usize::try_from(short_varint(head, &mut at)?).ok()?;
+    let end = start + at + length;
+    at += 1;
+    let timestamp_delta = i64::from(short_varint(head, &mut at)?);
+    let offset_delta = short_varint(head, &mut at)?;
+    let key_length = short_varint(head, &mut at)?;
+    let value_at = start + at + key_length.max(0) as usize;
+    let tail = records.get(value_at..)?.first_chunk::<4>()?;
+    let mut at = 0;
+    let value_length = short_varint(tail, &mut at)?;
+    let headers_at = value_at + at + value_length.max(0) as usize;
+    // The count of headers is the last byte of the record, and it is none.
+    let sound = headers_at + 1 == end && *records.get(headers_at)? == 0;
+    sound.then_some(Skimmed { timestamp_delta, offset_delta, has_key: key_length >= 0, end })
+}
+
+/// A varint of at most three bytes, at `at`, which the caller has kept low enough.
+#[inline(always)]
+fn short_varint<const N: usize>(bytes: &[u8; N], at: &mut usize) -> Option<i32> {
+    let byte = |index: usize| u32::from(bytes[index % N]);
+    let mut raw = byte(*at);
+    *at += 1;
+    if raw >= 0x80 {
+        let second = byte(*at);
+        *at += 1;
+        raw = raw & 0x7f | second << 7;
+        if second >= 0x80 {
+            let third = byte(*at);
+            *at += 1;
+            raw = raw & 0x3fff | third << 14;
+            if third >= 0x80 {
+                return None;
+            }
+        }
+    }
+    Some((raw >> 1) as i32 ^ -((raw & 1) as i32))
+}
+
 #[inline]
 fn nullable<'a>(body: &mut Cursor<'a>) -> Result<Option<&'a [u8]>, RecordFault> {
     let length = body.varint().ok_or(RecordFault::Field)?;
@@ -119,7 +176,7 @@ pub struct Record {
 }
 
 /// The headers of a record, decoded as they are walked over.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Headers {
     count: u32,
     encoded: Bytes,
@@ -152,6 +209,15 @@ impl Headers {
             .map(move |(key, value)| Header { key: share(key), value: value.map(share) })
     }
 }
+
+/// By what they say: a null value and a length may each be encoded in more than one way.
+impl PartialEq for Headers {
+    fn eq(&self, other: &Self) -> bool {
+        self.encoded == other.encoded || self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Headers {}
 
 /// The records of one batch, in order.
 ///

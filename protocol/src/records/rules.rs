@@ -6,7 +6,7 @@
 
 use super::compression::decompress;
 use super::header::at;
-use super::record::append_time;
+use super::record::{Skimmed, append_time, skim};
 use super::varint::Cursor;
 use super::{
     BATCH_HEADER_BYTES, BatchError, BatchHeader, Compression, NO_TIMESTAMP, OutputLimit, RecordFault,
@@ -204,24 +204,101 @@ fn check_client_claims(bytes: &[u8], header: &BatchHeader, rules: &Rules) -> Res
 
 /// Walks over all records of a client's batch and gives their largest timestamp.
 fn walk(records: &[u8], header: &BatchHeader, rules: &Rules) -> Result<i64, BatchError> {
-    let mut cursor = Cursor::new(records);
+    let mut start = 0;
     let mut max_timestamp = NO_TIMESTAMP;
     for index in 0..header.records_count {
         let blame = |fault| BatchError::Record { record: index, fault };
-        let record = RecordRef::read(&mut cursor).map_err(blame)?;
+        let record = match skim(records, start) {
+            Some(record) => record,
+            None => read(records, start).map_err(blame)?,
+        };
         if record.offset_delta != index {
             return Err(blame(RecordFault::OffsetDelta));
         }
-        if rules.keys_required && record.key.is_none() {
+        if rules.keys_required && !record.has_key {
             return Err(blame(RecordFault::MissingKey));
         }
         // Java wraps here too; a timestamp that wraps is caught by the bounds or is as good as any other lie.
         let timestamp = header.base_timestamp.wrapping_add(record.timestamp_delta);
         rules.timestamps.check(timestamp, Some(index))?;
         max_timestamp = max_timestamp.max(timestamp);
+        start = record.end;
     }
-    match cursor.remaining() {
+    match records.len() - start {
         0 => Ok(max_timestamp),
         left_over => Err(BatchError::BytesAfterRecords(left_over)),
+    }
+}
+
+/// The slow and exact way to what [`skim`] gives.
+#[inline(never)]
+fn read(records: &[u8], start: usize) -> Result<Skimmed, RecordFault> {
+    let mut cursor = Cursor::new(&records[start..]);
+    let record = RecordRef::read(&mut cursor)?;
+    Ok(Skimmed {
+        timestamp_delta: record.timestamp_delta,
+        offset_delta: record.offset_delta,
+        has_key: record.key.is_some(),
+        end: records.len() - cursor.remaining(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::records::{BatchBuilder, Compression};
+
+    /// Every width of every number, on both sides of where it grows.
+    #[test]
+    fn skimming_gives_what_reading_gives_or_nothing() {
+        let sizes = [None, Some(0), Some(1), Some(63), Some(64), Some(8191), Some(8192), Some(1 << 20)];
+        let filler = vec![0x80; 1 << 20];
+        let mut skimmed_count = 0;
+        for timestamp in [0, 1, -1, 63, 64, -65, 8192, 1 << 20, -1 << 20, i64::MAX] {
+            for (key_size, value_size) in
+                sizes.iter().flat_map(|key| sizes.iter().map(move |value| (key, value)))
+            {
+                let mut builder = BatchBuilder::new(Compression::None);
+                for timestamp in [0, timestamp] {
+                    let (key, value) =
+                        (key_size.map(|size| &filler[..size]), value_size.map(|size| &filler[..size]));
+                    builder.push(timestamp, key, value, &[]).unwrap();
+                }
+                let batch = builder.build();
+                let records = &batch[BATCH_HEADER_BYTES..];
+                let first_end = read(records, 0).unwrap().end;
+                for start in [0, first_end] {
+                    let exact = read(records, start).unwrap();
+                    let Some(skimmed) = skim(records, start) else { continue };
+                    skimmed_count += 1;
+                    assert_eq!(skimmed.end, exact.end);
+                    assert_eq!(skimmed.timestamp_delta, exact.timestamp_delta);
+                    assert_eq!((skimmed.offset_delta, skimmed.has_key), (exact.offset_delta, exact.has_key));
+                }
+            }
+        }
+        assert!(skimmed_count > 500, "{skimmed_count} of 1280 records are of the usual kind");
+    }
+
+    #[test]
+    fn a_record_with_a_byte_too_many_or_too_few_is_never_skimmed() {
+        let mut builder = BatchBuilder::new(Compression::None);
+        builder.push(5, Some(b"key"), Some(b"a value long enough"), &[]).unwrap();
+        let batch = builder.build();
+        let records = &batch[BATCH_HEADER_BYTES..];
+        assert!(skim(records, 0).is_some());
+        for position in 0..records.len() {
+            for byte in 0..=u8::MAX {
+                let mut damaged = records.to_vec();
+                damaged[position] = byte;
+                if let Some(skimmed) = skim(&damaged, 0) {
+                    assert_eq!(
+                        read(&damaged, 0).map(|record| record.end),
+                        Ok(skimmed.end),
+                        "{position}: {byte}"
+                    );
+                }
+            }
+        }
     }
 }
