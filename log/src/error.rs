@@ -100,14 +100,6 @@ pub(crate) fn is_disk_full(error: &io::Error) -> bool {
 /// Why a batch was not appended. Whatever the reason, no byte of it is in the log.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum AppendError {
-    /// The batch is larger than `max.message.bytes`.
-    #[error("a batch of {bytes} bytes is larger than max.message.bytes = {bytes_max}")]
-    TooLarge {
-        /// The size of the batch.
-        bytes: usize,
-        /// The limit.
-        bytes_max: usize,
-    },
     /// The batch alone is larger than a whole segment may be.
     #[error("a batch of {bytes} bytes is larger than segment.bytes = {segment_bytes}")]
     LargerThanSegment {
@@ -116,22 +108,6 @@ pub enum AppendError {
         /// The limit.
         segment_bytes: u64,
     },
-    /// A timestamp lies too far from the broker's clock.
-    #[error("timestamp {timestamp} is outside of [{earliest}, {latest}]")]
-    InvalidTimestamp {
-        /// The timestamp.
-        timestamp: i64,
-        /// The earliest that is allowed now.
-        earliest: i64,
-        /// The latest that is allowed now.
-        latest: i64,
-    },
-    /// The records break a rule of this topic.
-    #[error("invalid record: {0}")]
-    InvalidRecord(&'static str),
-    /// The batch was lying about its records.
-    #[error("corrupt batch: {0}")]
-    Corrupt(String),
     /// A sequence that is not the next of its producer.
     #[error("producer {producer_id} sent sequence {sequence}, expected {expected}")]
     OutOfOrderSequence {

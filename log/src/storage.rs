@@ -197,7 +197,8 @@ mod tests {
         let path = directory.join("a.log");
         assert_eq!(storage.open(&path, Access::Write).unwrap_err().kind(), io::ErrorKind::NotFound);
         let file = storage.open(&path, Access::Create).unwrap();
-        write_all_at(&*file, &mut [IoSlice::new(b"hello "), IoSlice::new(b""), IoSlice::new(b"world")], 0).unwrap();
+        write_all_at(&*file, &mut [IoSlice::new(b"hello "), IoSlice::new(b""), IoSlice::new(b"world")], 0)
+            .unwrap();
         assert_eq!(file.len().unwrap(), 11);
         let mut buffer = [0; 16];
         assert_eq!(file.read_at(&mut buffer, 6).unwrap(), 5);
@@ -213,7 +214,8 @@ mod tests {
         assert_eq!(read_file(storage, &path).unwrap(), None);
         replace_file(storage, &path, b"new").unwrap();
         replace_file(storage, &path, b"newer").unwrap();
-        let mut names: Vec<_> = storage.list(&directory).unwrap().into_iter().map(|e| (e.name, e.len)).collect();
+        let mut names: Vec<_> =
+            storage.list(&directory).unwrap().into_iter().map(|e| (e.name, e.len)).collect();
         names.sort();
         assert_eq!(names, [("a.log".to_owned(), 5), ("b.log".to_owned(), 5)]);
         assert!(storage.list(root).unwrap().iter().any(|entry| entry.is_directory && entry.name == "t-0"));

@@ -95,7 +95,8 @@ impl MemoryStorage {
             }
             let mut survivors = BTreeMap::new();
             for (name, file) in names {
-                let known = seen.iter().find(|(old, _)| std::ptr::eq(*old, &*file)).map(|(_, new)| new.clone());
+                let known =
+                    seen.iter().find(|(old, _)| std::ptr::eq(*old, &*file)).map(|(_, new)| new.clone());
                 let survivor = known.unwrap_or_else(|| {
                     let survivor = Arc::new(file.0.lock().after_power_loss(&mut fate));
                     seen.push((&*file, survivor.clone()));
@@ -220,10 +221,11 @@ impl Storage for MemoryStorage {
             is_directory: false,
             len: file.0.lock().bytes.len() as u64,
         });
-        let below = tree.directories.keys().filter(|below| below.parent() == Some(path)).filter_map(|below| {
-            let name = below.file_name()?.to_str()?.to_owned();
-            Some(DirectoryEntry { name, is_directory: true, len: 0 })
-        });
+        let below =
+            tree.directories.keys().filter(|below| below.parent() == Some(path)).filter_map(|below| {
+                let name = below.file_name()?.to_str()?.to_owned();
+                Some(DirectoryEntry { name, is_directory: true, len: 0 })
+            });
         Ok(files.chain(below).collect())
     }
 

@@ -1,0 +1,131 @@
+//! What the logs of one directory share: the two offset checkpoints, and whether the disk can still be trusted.
+//!
+//! A log tells its recovery point and log start here; the files are replaced whole, all partitions at once. Invariant: a
+//! file never holds a recovery point above what the log had made durable, nor a log start that readers have not been
+//! told of.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use ottla_protocol::{Offset, TopicPartition};
+use parking_lot::Mutex;
+
+use crate::checkpoint::{OffsetCheckpoint, write_offsets};
+use crate::error::LogError;
+use crate::storage::Storage;
+
+pub(crate) const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
+pub(crate) const LOG_STARTS: &str = "log-start-offset-checkpoint";
+
+#[derive(Debug)]
+pub(crate) struct DirectoryState {
+    storage: Arc<dyn Storage>,
+    path: PathBuf,
+    is_dead: AtomicBool,
+    recovery_points: Checkpoint,
+    log_starts: Checkpoint,
+}
+
+#[derive(Debug)]
+struct Checkpoint {
+    offsets: Mutex<OffsetCheckpoint>,
+    /// Held while the file is replaced, so that an older state cannot overwrite a newer one.
+    file: Mutex<OffsetCheckpoint>,
+    path: PathBuf,
+}
+
+impl Checkpoint {
+    fn new(path: PathBuf, offsets: OffsetCheckpoint) -> Self {
+        Self { file: Mutex::new(offsets.clone()), offsets: Mutex::new(offsets), path }
+    }
+
+    fn write(&self, storage: &dyn Storage) -> Result<(), LogError> {
+        let mut written = self.file.lock();
+        let offsets = self.offsets.lock().clone();
+        if *written != offsets {
+            write_offsets(storage, &self.path, &offsets)?;
+            *written = offsets;
+        }
+        Ok(())
+    }
+}
+
+impl DirectoryState {
+    pub(crate) fn new(
+        storage: Arc<dyn Storage>,
+        path: &Path,
+        recovery_points: OffsetCheckpoint,
+        log_starts: OffsetCheckpoint,
+    ) -> Self {
+        Self {
+            storage,
+            path: path.to_owned(),
+            is_dead: AtomicBool::new(false),
+            recovery_points: Checkpoint::new(path.join(RECOVERY_POINTS), recovery_points),
+            log_starts: Checkpoint::new(path.join(LOG_STARTS), log_starts),
+        }
+    }
+
+    pub(crate) fn storage(&self) -> &Arc<dyn Storage> {
+        &self.storage
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn is_dead(&self) -> bool {
+        self.is_dead.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn check_alive(&self) -> Result<(), LogError> {
+        if self.is_dead() { Err(LogError::DirectoryDead(self.path.clone())) } else { Ok(()) }
+    }
+
+    /// Passes the result of something that had to become durable on; a failure is the end of this directory.
+    pub(crate) fn durable<T>(&self, result: Result<T, LogError>) -> Result<T, LogError> {
+        result.inspect_err(|_| self.is_dead.store(true, Ordering::Release))
+    }
+
+    pub(crate) fn recovery_point(&self, of: &TopicPartition) -> Option<Offset> {
+        self.recovery_points.offsets.lock().get(of).copied()
+    }
+
+    pub(crate) fn log_start(&self, of: &TopicPartition) -> Option<Offset> {
+        self.log_starts.offsets.lock().get(of).copied()
+    }
+
+    pub(crate) fn set_recovery_point(&self, of: &TopicPartition, offset: Offset) {
+        self.recovery_points.offsets.lock().insert(of.clone(), offset);
+    }
+
+    /// Lowers the recovery point to `offset` on disk before the log is cut there.
+    pub(crate) fn lower_recovery_point(&self, of: &TopicPartition, offset: Offset) -> Result<(), LogError> {
+        {
+            let mut offsets = self.recovery_points.offsets.lock();
+            match offsets.get_mut(of) {
+                Some(point) if *point > offset => *point = offset,
+                _ => return Ok(()),
+            }
+        }
+        self.write_recovery_points()
+    }
+
+    /// Raises the log start on disk.
+    pub(crate) fn raise_log_start(&self, of: &TopicPartition, offset: Offset) -> Result<(), LogError> {
+        self.log_starts.offsets.lock().insert(of.clone(), offset);
+        self.log_starts.write(&*self.storage)
+    }
+
+    pub(crate) fn forget(&self, of: &TopicPartition) -> Result<(), LogError> {
+        self.recovery_points.offsets.lock().remove(of);
+        self.log_starts.offsets.lock().remove(of);
+        self.write_recovery_points()?;
+        self.log_starts.write(&*self.storage)
+    }
+
+    pub(crate) fn write_recovery_points(&self) -> Result<(), LogError> {
+        self.recovery_points.write(&*self.storage)
+    }
+}

@@ -1,0 +1,156 @@
+//! Reading: slices of the segments' files, and the offsets that belong to timestamps.
+//!
+//! No lock is taken: the log end is read first, then the list of segments, which is at least as new. A slice never holds a
+//! batch that reaches to the ceiling, which is the caller's: high watermark, last stable offset, or log end.
+
+use ottla_protocol::records::{OutputLimit, Rules, ValidBatch};
+use ottla_protocol::{LeaderEpoch, Offset};
+
+use crate::error::{LogError, ReadError};
+use crate::file_slice::FileSlice;
+use crate::log::Log;
+use crate::scan::FoundBatch;
+use crate::segment::{ReadRequest, Segment};
+
+/// What a read found.
+#[derive(Clone, Debug)]
+pub struct LogRead {
+    /// Whole batches, the first of which holds the offset asked for (or is the next behind a gap); `None` if there are
+    /// none below the ceiling, or the first is larger than asked.
+    pub slice: Option<FileSlice>,
+    /// The offset of the first record in the slice, which may be below the one asked for.
+    pub base_offset: Option<Offset>,
+    /// The first readable offset at that time.
+    pub log_start_offset: Offset,
+    /// The log end at that time.
+    pub log_end_offset: Offset,
+}
+
+/// A record found by its timestamp.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimestampedOffset {
+    /// Its offset.
+    pub offset: Offset,
+    /// Its timestamp.
+    pub timestamp: i64,
+    /// The epoch of the leader that appended it.
+    pub leader_epoch: Option<LeaderEpoch>,
+}
+
+impl Log {
+    /// Whole batches from the one that holds `from` on, none of which reaches to `ceiling`, in at most `bytes_max` bytes;
+    /// with `at_least_one` the first batch comes even if it is larger.
+    ///
+    /// # Errors
+    /// `OffsetOutOfRange` if `from` is not in `[log_start, log_end]`.
+    pub fn read(
+        &self,
+        from: Offset,
+        ceiling: Offset,
+        bytes_max: u32,
+        at_least_one: bool,
+    ) -> Result<LogRead, ReadError> {
+        let (log_start_offset, log_end_offset) = (self.log_start_offset(), self.log_end_offset());
+        let out_of_range =
+            |log_start_offset| ReadError::OffsetOutOfRange { offset: from, log_start_offset, log_end_offset };
+        if from < log_start_offset || from > log_end_offset {
+            return Err(out_of_range(log_start_offset));
+        }
+        let mut read = LogRead { slice: None, base_offset: None, log_start_offset, log_end_offset };
+        let request = ReadRequest { from, ceiling: ceiling.min(log_end_offset), bytes_max, at_least_one };
+        if from >= request.ceiling {
+            return Ok(read);
+        }
+        let segments = self.segments.load();
+        let candidates = segments.from(from);
+        if candidates.is_empty() {
+            // Retention came in between.
+            return Err(out_of_range(self.log_start_offset()));
+        }
+        for segment in candidates.iter().take_while(|segment| segment.base_offset() < request.ceiling) {
+            if let Some(found) = segment.read(&request)? {
+                read.base_offset = Some(found.base_offset);
+                read.slice = Some(found.slice).filter(|slice| !slice.is_empty());
+                break;
+            }
+        }
+        Ok(read)
+    }
+
+    /// The first record at or behind the log start whose timestamp is at least `timestamp`.
+    pub fn offset_for_timestamp(&self, timestamp: i64) -> Result<Option<TimestampedOffset>, LogError> {
+        let start = self.log_start_offset();
+        let segments = self.segments.load();
+        for segment in segments.from(start) {
+            if segment.largest_timestamp()?.is_none_or(|largest| largest.timestamp < timestamp) {
+                continue;
+            }
+            let from = segment.time_index().lookup(timestamp)?.max(start);
+            let mut scan = segment.scan_from(u64::from(segment.offset_index().lookup(from)?))?;
+            while let Some(found) = scan.next()? {
+                if found.header.last_offset() < start || found.header.max_timestamp < timestamp {
+                    continue;
+                }
+                let wanted =
+                    |record: &TimestampedOffset| record.timestamp >= timestamp && record.offset >= start;
+                if let Some(record) = find_record(segment, &found, wanted)? {
+                    return Ok(Some(record));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The record with the largest timestamp, the first if there are several (KIP-734).
+    pub fn max_timestamp(&self) -> Result<Option<TimestampedOffset>, LogError> {
+        let start = self.log_start_offset();
+        let segments = self.segments.load();
+        let mut best: Option<(i64, &Segment, Offset)> = None;
+        for segment in segments.from(start) {
+            if let Some(largest) = segment.largest_timestamp()? {
+                if best.is_none_or(|(timestamp, ..)| largest.timestamp > timestamp) && largest.offset >= start
+                {
+                    best = Some((largest.timestamp, segment, largest.offset));
+                }
+            }
+        }
+        let Some((timestamp, segment, offset)) = best else {
+            return Ok(None);
+        };
+        let Some(found) = segment.find(offset)? else {
+            return Ok(None);
+        };
+        find_record(segment, &found, |record| record.timestamp >= timestamp)
+    }
+}
+
+/// The first record of a batch that is wanted.
+fn find_record(
+    segment: &Segment,
+    found: &FoundBatch,
+    wanted: impl Fn(&TimestampedOffset) -> bool,
+) -> Result<Option<TimestampedOffset>, LogError> {
+    let corrupt = |reason: String| LogError::Corrupt {
+        path: segment.log().path().to_owned(),
+        position: found.position,
+        offset: found.header.base_offset,
+        reason,
+    };
+    let len = u32::try_from(found.header.size_in_bytes()).expect("a batch lies within a segment");
+    let bytes = FileSlice::new(segment.log().file()?.clone(), found.position, len).to_bytes();
+    let bytes = bytes.map_err(|error| LogError::io("read", segment.log().path(), error))?;
+    let batch = ValidBatch::check(bytes, &Rules::stored()).map_err(|error| corrupt(error.to_string()))?;
+    let limit = OutputLimit::new(Rules::OUTPUT_BYTES_MAX);
+    for record in batch.records(limit).map_err(|error| corrupt(error.to_string()))? {
+        let record = record.map_err(|error| corrupt(error.to_string()))?;
+        let record = TimestampedOffset {
+            offset: record.offset,
+            timestamp: record.timestamp,
+            leader_epoch: found.header.partition_leader_epoch,
+        };
+        if wanted(&record) {
+            return Ok(Some(record));
+        }
+    }
+    Ok(None)
+}

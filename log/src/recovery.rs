@@ -1,0 +1,512 @@
+//! Opening: from the files of a directory to segments whose every index agrees with its log.
+//!
+//! The steps are numbered in docs/internals/log.md §6. A clean log is opened without reading records; after a crash only
+//! what lies above the recovery point is read, and only there is anything cut. Nothing is guessed: damage below the
+//! recovery point is an error that leaves every byte as it is. Invariant: opening twice gives the same log.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use ottla_protocol::records::{BatchHeader, NO_TIMESTAMP};
+use ottla_protocol::{LeaderEpoch, Offset};
+
+use crate::config::LogConfig;
+use crate::epoch_cache::EpochCache;
+use crate::error::LogError;
+use crate::log::LEADER_EPOCHS;
+use crate::maintenance::{NEXT_PREPARED, write_whole};
+use crate::offset_index::{self, OFFSET_INDEX_ENTRY_BYTES};
+use crate::scan::{BatchScan, HeaderScan};
+use crate::segment::{LogFile, Segment, base_offset_of, segment_path, suffix};
+use crate::storage::{Access, Storage, read_file, remove_if_present};
+use crate::time_index::{self, TIME_INDEX_ENTRY_BYTES, TimestampOffset};
+use crate::truncation::Rewalked;
+
+/// What opening a log has found and done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recovery {
+    /// Bytes of log that were read and checked.
+    pub scanned_bytes: u64,
+    /// Bytes that were cut off or removed as a torn tail.
+    pub truncated_bytes: u64,
+    /// What was wrong with the first of them.
+    pub truncated_because: Option<String>,
+    /// Segments whose indexes were built anew.
+    pub rebuilt_indexes: usize,
+}
+
+/// Where and how a log is opened.
+#[derive(Debug)]
+pub(crate) struct Opening<'a> {
+    pub(crate) storage: &'a Arc<dyn Storage>,
+    pub(crate) directory: &'a Path,
+    pub(crate) config: &'a LogConfig,
+    /// The last stop was clean: everything was synced and every index written.
+    pub(crate) is_clean: bool,
+    pub(crate) recovery_point: Offset,
+    pub(crate) log_start: Offset,
+    pub(crate) now_ms: i64,
+}
+
+/// Segments in order, and what the writer goes on from.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) segments: Vec<Arc<Segment>>,
+    pub(crate) largest: TimestampOffset,
+    pub(crate) bytes_since_index_entry: u64,
+    pub(crate) epochs: EpochCache,
+    pub(crate) log_end: Offset,
+    /// Snapshots of the producer state that are not above the log end, in order.
+    pub(crate) snapshots: Vec<Offset>,
+    /// Segments that have a transaction index.
+    pub(crate) txn_indexes: Vec<Offset>,
+    pub(crate) recovery: Recovery,
+}
+
+/// The files of a partition by kind.
+#[derive(Debug, Default)]
+struct Files {
+    logs: BTreeMap<Offset, u64>,
+    offset_indexes: BTreeMap<Offset, u64>,
+    time_indexes: BTreeMap<Offset, u64>,
+    snapshots: Vec<Offset>,
+    txn_indexes: Vec<Offset>,
+}
+
+/// A segment as far as it could be read, its indexes on the heap.
+struct Walked {
+    segment: Segment,
+    largest: TimestampOffset,
+    bytes_since_index_entry: u64,
+    size: u64,
+    next_offset: Offset,
+    damage: Option<String>,
+}
+
+impl Opening<'_> {
+    pub(crate) fn open(&self) -> Result<Opened, LogError> {
+        let files = self.files()?;
+        let recovery_point = self.recovery_point.max(self.log_start);
+        let epochs_path = self.directory.join(LEADER_EPOCHS);
+        let (mut epochs, epochs_are_lost) = match EpochCache::read(&**self.storage, &epochs_path) {
+            Ok(epochs) => {
+                let are_lost = epochs.latest().is_none();
+                (epochs, are_lost)
+            }
+            Err(LogError::Malformed { .. }) => (EpochCache::default(), true),
+            Err(error) => return Err(error),
+        };
+        if files.logs.is_empty() {
+            return self.create_first_segment(recovery_point, epochs);
+        }
+        let mut recovery = Recovery::default();
+        let mut segments = Vec::with_capacity(files.logs.len());
+        let mut last = None;
+        let bases: Vec<(Offset, u64)> = files.logs.iter().map(|(base, size)| (*base, *size)).collect();
+        for (place, &(base, size)) in bases.iter().enumerate() {
+            let next_base = bases.get(place + 1).map(|(next, _)| *next);
+            if let Some(end) = next_base.filter(|end| self.is_clean || *end <= recovery_point) {
+                let sealed = self.trusted(&files, base, size, end, &mut recovery)?;
+                if epochs_are_lost {
+                    note_epochs(&mut epochs, &sealed)?;
+                }
+                segments.push(sealed);
+                continue;
+            }
+            let mut visit = |header: &BatchHeader, is_new: bool| {
+                if is_new || epochs_are_lost {
+                    note_epoch(&mut epochs, header);
+                }
+            };
+            let mut walked = self.walk(base, size, recovery_point, &mut recovery, &mut visit)?;
+            if walked.damage.is_none()
+                && next_base.is_some_and(|next| !self.may_follow(walked.next_offset, next))
+            {
+                walked.damage = Some(format!("offsets {}.. are missing", walked.next_offset));
+            }
+            if let Some(damage) = walked.damage.take() {
+                recovery.truncated_bytes += size - walked.size;
+                recovery.truncated_because = Some(damage);
+                for &(later, bytes) in &bases[place + 1..] {
+                    recovery.truncated_bytes += bytes;
+                    self.remove_segment(later)?;
+                }
+                last = Some(walked);
+                break;
+            }
+            if next_base.is_none() {
+                last = Some(walked);
+                break;
+            }
+            segments.push(Arc::new(self.seal(walked)?));
+        }
+        let last = last.expect("the last segment is walked in every case");
+        self.finish(segments, last, recovery, epochs, files)
+    }
+
+    fn finish(
+        &self,
+        mut segments: Vec<Arc<Segment>>,
+        last: Walked,
+        recovery: Recovery,
+        mut epochs: EpochCache,
+        files: Files,
+    ) -> Result<Opened, LogError> {
+        let Walked { segment, largest, bytes_since_index_entry, size, next_offset, .. } = last;
+        let file = segment.log().file()?;
+        let path = segment.log().path();
+        if file.len().map_err(|error| LogError::io("measure", path, error))? > size {
+            let cut = file.truncate(size).and_then(|()| file.sync_data());
+            cut.map_err(|error| LogError::io("cut", path, error))?;
+        }
+        segment.publish(size, next_offset);
+        segment.publish_largest(largest);
+        segments.push(Arc::new(segment));
+        epochs.truncate_from_end(next_offset);
+        let (kept, beyond): (Vec<_>, Vec<_>) =
+            files.snapshots.into_iter().partition(|offset| *offset <= next_offset);
+        for offset in beyond {
+            self.remove(&segment_path(self.directory, offset, suffix::SNAPSHOT))?;
+        }
+        Ok(Opened {
+            segments,
+            largest,
+            bytes_since_index_entry,
+            epochs,
+            log_end: next_offset,
+            snapshots: kept,
+            txn_indexes: files.txn_indexes,
+            recovery,
+        })
+    }
+
+    /// Step 1: the files by kind, leftovers removed.
+    fn files(&self) -> Result<Files, LogError> {
+        let entries = self.storage.list(self.directory);
+        let entries = entries.map_err(|error| LogError::io("list", self.directory, error))?;
+        let mut files = Files::default();
+        let mut leftovers = Vec::new();
+        for entry in entries.into_iter().filter(|entry| !entry.is_directory) {
+            let name = entry.name.as_str();
+            if let Some(base) = base_offset_of(name, suffix::LOG) {
+                files.logs.insert(base, entry.len);
+            } else if let Some(base) = base_offset_of(name, suffix::OFFSET_INDEX) {
+                files.offset_indexes.insert(base, entry.len);
+            } else if let Some(base) = base_offset_of(name, suffix::TIME_INDEX) {
+                files.time_indexes.insert(base, entry.len);
+            } else if let Some(offset) = base_offset_of(name, suffix::SNAPSHOT) {
+                files.snapshots.push(offset);
+            } else if let Some(base) = base_offset_of(name, suffix::TXN_INDEX) {
+                files.txn_indexes.push(base);
+            } else if name == NEXT_PREPARED
+                || [suffix::DELETED, ".tmp", ".cleaned"].iter().any(|suffix| name.ends_with(suffix))
+            {
+                leftovers.push(entry.name);
+            }
+        }
+        for (base, name) in files
+            .offset_indexes
+            .keys()
+            .map(|base| (base, suffix::OFFSET_INDEX))
+            .chain(files.time_indexes.keys().map(|base| (base, suffix::TIME_INDEX)))
+        {
+            if !files.logs.contains_key(base) {
+                leftovers.push(format!("{:020}{name}", base.get()));
+            }
+        }
+        for name in leftovers {
+            self.remove(&self.directory.join(name))?;
+        }
+        files.snapshots.sort_unstable();
+        Ok(files)
+    }
+
+    fn create_first_segment(&self, start: Offset, mut epochs: EpochCache) -> Result<Opened, LogError> {
+        let path = segment_path(self.directory, start, suffix::LOG);
+        if start > self.log_start {
+            let reason = format!("no segment is there, but offsets up to {start} were durable");
+            return Err(LogError::Corrupt { path, position: 0, offset: self.log_start, reason });
+        }
+        let file = self.storage.open(&path, Access::Create);
+        let file = file.map_err(|error| LogError::io("create", &path, error))?;
+        let log = LogFile::created(self.storage.clone(), path, file);
+        epochs.truncate_from_end(start);
+        Ok(Opened {
+            segments: vec![Arc::new(Segment::empty(start, log, self.now_ms))],
+            largest: TimestampOffset { timestamp: NO_TIMESTAMP, offset: start },
+            bytes_since_index_entry: 0,
+            epochs,
+            log_end: start,
+            snapshots: Vec::new(),
+            txn_indexes: Vec::new(),
+            recovery: Recovery::default(),
+        })
+    }
+
+    /// Step 2: a segment that lies below the recovery point; no record of it is read unless an index is missing.
+    fn trusted(
+        &self,
+        files: &Files,
+        base: Offset,
+        size: u64,
+        end: Offset,
+        recovery: &mut Recovery,
+    ) -> Result<Arc<Segment>, LogError> {
+        let path = segment_path(self.directory, base, suffix::LOG);
+        let log = LogFile::existing(self.storage.clone(), path, Some(size));
+        let whole = |sizes: &BTreeMap<Offset, u64>, entry_bytes: usize| {
+            sizes.get(&base).copied().filter(|bytes| bytes.is_multiple_of(entry_bytes as u64))
+        };
+        let offsets = whole(&files.offset_indexes, OFFSET_INDEX_ENTRY_BYTES);
+        let times = whole(&files.time_indexes, TIME_INDEX_ENTRY_BYTES);
+        if let (Some(offsets), Some(times)) = (offsets, times) {
+            let sealed = Segment::sealed(base, log.clone(), (size, end), (offsets, times), self.now_ms);
+            if self.ends_soundly(&sealed)? {
+                return Ok(Arc::new(sealed));
+            }
+        }
+        recovery.rebuilt_indexes += 1;
+        let mut walked = self.walk_headers(Segment::empty(base, log, self.now_ms), size)?;
+        walked.next_offset = end;
+        let sealed = self.seal(walked)?;
+        // The recovery point says that these are durable.
+        for suffix in [suffix::OFFSET_INDEX, suffix::TIME_INDEX] {
+            let path = segment_path(self.directory, base, suffix);
+            let synced = self.storage.open(&path, Access::Write).and_then(|file| file.sync_data());
+            synced.map_err(|error| LogError::io("sync", &path, error))?;
+        }
+        Ok(Arc::new(sealed))
+    }
+
+    /// Whether the last entry of the offset index points into the log and lies within the segment.
+    fn ends_soundly(&self, sealed: &Segment) -> Result<bool, LogError> {
+        let (size, end) = sealed.end();
+        let in_log = sealed.offset_index().last()?.is_none_or(|last| {
+            u64::from(last.position) < size && (sealed.base_offset()..end).contains(&last.offset)
+        });
+        let in_time =
+            sealed.time_index().last()?.is_none_or(|last| (sealed.base_offset()..end).contains(&last.offset));
+        Ok(in_log && in_time)
+    }
+
+    /// The segment of an open log that was cut to `size`: its index files as far as they reach, then its headers.
+    pub(crate) fn rewalk(&self, log: Arc<LogFile>, base: Offset, size: u64) -> Result<Rewalked, LogError> {
+        let mut walked = Walked::new(Segment::empty(base, log, self.now_ms));
+        let start = self.load_indexes(&mut walked, size, Offset::MAX)?;
+        let log = walked.segment.log().clone();
+        let mut headers = HeaderScan::new(&**log.file()?, log.path(), start, size, base);
+        while let Some(found) = headers.next()? {
+            walked.take(&found.header, found.position, self.config);
+        }
+        let Walked { segment, largest, bytes_since_index_entry, size, next_offset, .. } = walked;
+        segment.publish(size, next_offset);
+        segment.publish_largest(largest);
+        Ok(Rewalked { segment, largest, bytes_since_index_entry })
+    }
+
+    /// Builds the indexes of a whole segment from its headers.
+    fn walk_headers(&self, segment: Segment, size: u64) -> Result<Walked, LogError> {
+        let base = segment.base_offset();
+        let mut walked = Walked::new(segment);
+        let file = walked.segment.log().file()?.clone();
+        let path = walked.segment.log().path().to_owned();
+        let mut scan = HeaderScan::new(&*file, &path, 0, size, base);
+        while let Some(found) = scan.next()? {
+            walked.take(&found.header, found.position, self.config);
+        }
+        Ok(walked)
+    }
+
+    /// Steps 3 and 4: the indexes as far as they can be trusted, headers up to the recovery point, whole batches beyond.
+    fn walk(
+        &self,
+        base: Offset,
+        size: u64,
+        recovery_point: Offset,
+        recovery: &mut Recovery,
+        visit: &mut dyn FnMut(&BatchHeader, bool),
+    ) -> Result<Walked, LogError> {
+        let path = segment_path(self.directory, base, suffix::LOG);
+        if size > u64::from(u32::MAX) {
+            let reason = format!("{size} bytes are more than a segment can have");
+            return Err(LogError::Corrupt { path, position: 0, offset: base, reason });
+        }
+        let trusted_end = if self.is_clean { Offset::MAX } else { recovery_point };
+        let log = LogFile::existing(self.storage.clone(), path.clone(), self.is_clean.then_some(size));
+        let mut walked = Walked::new(Segment::empty(base, log, self.now_ms));
+        if size == 0 && base >= recovery_point {
+            return Ok(walked);
+        }
+        let file = walked.segment.log().file()?.clone();
+        let start = self.load_indexes(&mut walked, size, trusted_end)?;
+        let mut headers = HeaderScan::new(&*file, &path, start, size, base);
+        while walked.next_offset < trusted_end {
+            match headers.next()? {
+                Some(found) => {
+                    visit(&found.header, false);
+                    walked.take(&found.header, found.position, self.config);
+                }
+                None => break,
+            }
+        }
+        if walked.next_offset < self.recovery_point.max(self.log_start) {
+            let reason = format!("the log ends here, but offsets up to {} were durable", self.recovery_point);
+            return Err(LogError::Corrupt {
+                path,
+                position: walked.size,
+                offset: walked.next_offset,
+                reason,
+            });
+        }
+        if self.is_clean {
+            return Ok(walked);
+        }
+        let scanned_from = walked.size;
+        let mut batches = BatchScan::new(&*file, &path, scanned_from, size);
+        let mut epoch = None;
+        while let Some(batch) = batches.next()? {
+            match batch
+                .and_then(|batch| self.follows(&walked, epoch, batch.header()).map(|()| *batch.header()))
+            {
+                Ok(header) => {
+                    visit(&header, true);
+                    walked.take(&header, walked.size, self.config);
+                    epoch = header.partition_leader_epoch.or(epoch);
+                }
+                Err(damage) => {
+                    walked.damage = Some(damage);
+                    break;
+                }
+            }
+        }
+        recovery.scanned_bytes += walked.size - scanned_from;
+        recovery.rebuilt_indexes += 1;
+        Ok(walked)
+    }
+
+    /// Whether a sound batch is also the next of this log, and not one that stood here before.
+    fn follows(
+        &self,
+        walked: &Walked,
+        epoch: Option<LeaderEpoch>,
+        header: &BatchHeader,
+    ) -> Result<(), String> {
+        if !self.may_follow(walked.next_offset, header.base_offset) {
+            return Err(format!(
+                "offset {} follows where {} is next",
+                header.base_offset, walked.next_offset
+            ));
+        }
+        match (epoch, header.partition_leader_epoch) {
+            (Some(before), Some(epoch)) if epoch < before => {
+                Err(format!("leader epoch {epoch} follows {before} at offset {}", header.base_offset))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes over the index entries below `trusted_end` if the last of them meets its batch; where to walk from.
+    fn load_indexes(&self, walked: &mut Walked, size: u64, trusted_end: Offset) -> Result<u64, LogError> {
+        let base = walked.segment.base_offset();
+        let read = |suffix| {
+            let path = segment_path(self.directory, base, suffix);
+            let bytes =
+                read_file(&**self.storage, &path).map_err(|error| LogError::io("read", &path, error))?;
+            Ok::<_, LogError>(bytes.unwrap_or_default())
+        };
+        let mut offsets = offset_index::sound_entries(base, &read(suffix::OFFSET_INDEX)?, size);
+        offsets.retain(|entry| entry.offset < trusted_end);
+        let Some(last) = offsets.last().copied() else {
+            return Ok(0);
+        };
+        let log = walked.segment.log();
+        let mut scan = HeaderScan::new(&**log.file()?, log.path(), u64::from(last.position), size, base);
+        match scan.next() {
+            Ok(Some(found)) if found.header.last_offset() == last.offset => {}
+            // The index lies; the log is asked instead.
+            Ok(_) | Err(LogError::Corrupt { .. }) => return Ok(0),
+            Err(error) => return Err(error),
+        }
+        for entry in offsets {
+            walked.segment.offset_index().append(entry);
+        }
+        for entry in time_index::sound_entries(base, &read(suffix::TIME_INDEX)?, last.offset.next()) {
+            walked.segment.time_index().append_if_later(entry);
+            walked.largest = entry;
+        }
+        walked.size = u64::from(last.position);
+        Ok(walked.size)
+    }
+
+    /// Writes the indexes of a segment that will not be appended to.
+    fn seal(&self, walked: Walked) -> Result<Segment, LogError> {
+        let Walked { segment, largest, size, next_offset, .. } = walked;
+        segment.time_index().append_if_later(largest);
+        segment.publish(size, next_offset);
+        let base = segment.base_offset();
+        let write = |suffix, bytes: Vec<u8>| {
+            let path = segment_path(self.directory, base, suffix);
+            write_whole(&**self.storage, &path, &bytes).map_err(|error| LogError::io("write", &path, error))
+        };
+        write(suffix::OFFSET_INDEX, segment.offset_index().bytes_from(0)?)?;
+        write(suffix::TIME_INDEX, segment.time_index().bytes_from(0)?)?;
+        Ok(segment.to_sealed())
+    }
+
+    /// Whether a batch at `base` may come where `expected` is next: only compaction leaves gaps.
+    fn may_follow(&self, expected: Offset, base: Offset) -> bool {
+        base == expected || (base > expected && self.config.cleanup_compact)
+    }
+
+    fn remove_segment(&self, base: Offset) -> Result<(), LogError> {
+        for suffix in [suffix::OFFSET_INDEX, suffix::TIME_INDEX, suffix::TXN_INDEX, suffix::LOG] {
+            self.remove(&segment_path(self.directory, base, suffix))?;
+        }
+        Ok(())
+    }
+
+    fn remove(&self, path: &Path) -> Result<(), LogError> {
+        remove_if_present(&**self.storage, path).map_err(|error| LogError::io("remove", path, error))
+    }
+}
+
+impl Walked {
+    fn new(segment: Segment) -> Self {
+        let base = segment.base_offset();
+        Self {
+            segment,
+            largest: TimestampOffset { timestamp: NO_TIMESTAMP, offset: base },
+            bytes_since_index_entry: 0,
+            size: 0,
+            next_offset: base,
+            damage: None,
+        }
+    }
+
+    fn take(&mut self, header: &BatchHeader, position: u64, config: &LogConfig) {
+        self.segment.index_batch(
+            header,
+            (position, header.last_offset()),
+            &mut self.largest,
+            &mut self.bytes_since_index_entry,
+            config.index_interval_bytes,
+        );
+        self.size = position + header.size_in_bytes() as u64;
+        self.next_offset = header.next_offset();
+    }
+}
+
+fn note_epoch(epochs: &mut EpochCache, header: &BatchHeader) {
+    if let Some(epoch) = header.partition_leader_epoch {
+        epochs.assign(epoch, header.base_offset);
+    }
+}
+
+fn note_epochs(epochs: &mut EpochCache, segment: &Segment) -> Result<(), LogError> {
+    let mut scan = segment.scan_from(0)?;
+    while let Some(found) = scan.next()? {
+        note_epoch(epochs, &found.header);
+    }
+    Ok(())
+}

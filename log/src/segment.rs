@@ -1,0 +1,352 @@
+//! One segment: a file of batches from a base offset on, with its two sparse indexes.
+//!
+//! The writer (the holder of the partition's lock) appends to the last segment and publishes `(size, next offset)`;
+//! readers look at no more than was published and take no lock. A segment that is rolled gets its index files written and
+//! is then replaced by a sealed one over the same file. It does not decide when to roll. Invariant: bytes below the
+//! published size never change while a reader can reach them.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use ottla_protocol::Offset;
+use ottla_protocol::records::{BatchHeader, NO_TIMESTAMP};
+
+use crate::error::LogError;
+use crate::file_slice::FileSlice;
+use crate::offset_index::{OFFSET_INDEX_ENTRY_BYTES, OffsetIndex, OffsetPosition};
+use crate::published_pair::PublishedPair;
+use crate::scan::{FoundBatch, HeaderScan};
+use crate::sealed_index::SealedIndex;
+use crate::storage::{Access, Storage, StorageFile};
+use crate::time_index::{TIME_INDEX_ENTRY_BYTES, TimeIndex, TimestampOffset};
+
+/// The kinds of file a segment consists of, by their suffix.
+pub(crate) mod suffix {
+    pub(crate) const LOG: &str = ".log";
+    pub(crate) const OFFSET_INDEX: &str = ".index";
+    pub(crate) const TIME_INDEX: &str = ".timeindex";
+    pub(crate) const TXN_INDEX: &str = ".txnindex";
+    pub(crate) const SNAPSHOT: &str = ".snapshot";
+    pub(crate) const DELETED: &str = ".deleted";
+}
+
+/// The path of a segment's file: its base offset in 20 digits and the suffix.
+pub(crate) fn segment_path(directory: &Path, base_offset: Offset, suffix: &str) -> PathBuf {
+    directory.join(format!("{:020}{suffix}", base_offset.get()))
+}
+
+/// The base offset in the name of a segment's file.
+pub(crate) fn base_offset_of(name: &str, suffix: &str) -> Option<Offset> {
+    let digits = name.strip_suffix(suffix)?;
+    let is_offset = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    if is_offset { digits.parse().ok().map(Offset::new) } else { None }
+}
+
+/// The file of batches, opened when first needed.
+#[derive(Debug)]
+pub(crate) struct LogFile {
+    storage: Arc<dyn Storage>,
+    path: PathBuf,
+    opened: OnceLock<Arc<dyn StorageFile>>,
+    synced_bytes: AtomicU64,
+    name_is_synced: AtomicBool,
+}
+
+impl LogFile {
+    /// A file that was found; its name and `synced_bytes` of it are durable, or nothing is known to be.
+    pub(crate) fn existing(storage: Arc<dyn Storage>, path: PathBuf, synced_bytes: Option<u64>) -> Arc<Self> {
+        let name_is_synced = AtomicBool::new(synced_bytes.is_some());
+        let synced_bytes = AtomicU64::new(synced_bytes.unwrap_or(0));
+        Arc::new(Self { storage, path, opened: OnceLock::new(), synced_bytes, name_is_synced })
+    }
+
+    /// A file that was just created or renamed; its name is not durable yet.
+    pub(crate) fn created(storage: Arc<dyn Storage>, path: PathBuf, file: Arc<dyn StorageFile>) -> Arc<Self> {
+        let name_is_synced = AtomicBool::new(false);
+        let opened = OnceLock::from(file);
+        Arc::new(Self { storage, path, opened, synced_bytes: AtomicU64::new(0), name_is_synced })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn file(&self) -> Result<&Arc<dyn StorageFile>, LogError> {
+        if let Some(file) = self.opened.get() {
+            return Ok(file);
+        }
+        let file = self.storage.open(&self.path, Access::Write).map_err(|error| self.io("open", error))?;
+        // Of two that open at once, one result is closed again.
+        Ok(self.opened.get_or_init(|| file))
+    }
+
+    /// Makes the first `size` bytes durable, and the file's name if it is new.
+    pub(crate) fn sync(&self, size: u64) -> Result<(), LogError> {
+        if !self.name_is_synced.load(Ordering::Acquire) {
+            // The partition's directory may be as new as the file.
+            for directory in self.path.ancestors().skip(1).take(2) {
+                self.storage
+                    .sync_directory(directory)
+                    .map_err(|error| self.io("sync the directory of", error))?;
+            }
+            self.name_is_synced.store(true, Ordering::Release);
+        }
+        if self.synced_bytes.load(Ordering::Acquire) < size {
+            self.file()?.sync_data().map_err(|error| self.io("sync", error))?;
+            self.synced_bytes.fetch_max(size, Ordering::AcqRel);
+        }
+        Ok(())
+    }
+
+    fn io(&self, action: &'static str, error: std::io::Error) -> LogError {
+        LogError::io(action, &self.path, error)
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Segment {
+    base_offset: Offset,
+    log: Arc<LogFile>,
+    /// Published size in bytes, and the offset behind the last batch.
+    end: PublishedPair,
+    /// Largest timestamp, and the last offset of the batch that brought it.
+    largest: PublishedPair,
+    offset_index: OffsetIndex,
+    time_index: TimeIndex,
+    created_ms: i64,
+    first_timestamp: OnceLock<i64>,
+}
+
+impl Segment {
+    /// An empty segment to append to.
+    pub(crate) fn empty(base_offset: Offset, log: Arc<LogFile>, created_ms: i64) -> Self {
+        Self {
+            base_offset,
+            log,
+            end: PublishedPair::new(0, base_offset.get()),
+            largest: PublishedPair::new(NO_TIMESTAMP, base_offset.get()),
+            offset_index: OffsetIndex::growing(base_offset),
+            time_index: TimeIndex::growing(base_offset),
+            created_ms,
+            first_timestamp: OnceLock::new(),
+        }
+    }
+
+    /// A segment that is not appended to any more, with index files of these sizes.
+    pub(crate) fn sealed(
+        base_offset: Offset,
+        log: Arc<LogFile>,
+        (size, next_offset): (u64, Offset),
+        (offset_index_bytes, time_index_bytes): (u64, u64),
+        created_ms: i64,
+    ) -> Self {
+        let index_path = |suffix: &str| log.path().with_extension(&suffix[1..]);
+        let storage = || log.storage.clone();
+        let offsets: SealedIndex<OFFSET_INDEX_ENTRY_BYTES> =
+            SealedIndex::new(storage(), index_path(suffix::OFFSET_INDEX), offset_index_bytes);
+        let times: SealedIndex<TIME_INDEX_ENTRY_BYTES> =
+            SealedIndex::new(storage(), index_path(suffix::TIME_INDEX), time_index_bytes);
+        Self {
+            base_offset,
+            end: PublishedPair::new(size as i64, next_offset.get()),
+            // Not looked at: the last entry of a sealed time index says it.
+            largest: PublishedPair::new(NO_TIMESTAMP, base_offset.get()),
+            offset_index: OffsetIndex::sealed(base_offset, offsets),
+            time_index: TimeIndex::sealed(base_offset, times),
+            created_ms,
+            first_timestamp: OnceLock::new(),
+            log,
+        }
+    }
+
+    /// This segment with its index files, which were just written, in place of the indexes on the heap.
+    pub(crate) fn to_sealed(&self) -> Self {
+        let index_bytes = (
+            (self.offset_index.len() * OFFSET_INDEX_ENTRY_BYTES) as u64,
+            (self.time_index.len() * TIME_INDEX_ENTRY_BYTES) as u64,
+        );
+        Self::sealed(self.base_offset, self.log.clone(), self.end(), index_bytes, self.created_ms)
+    }
+
+    pub(crate) fn base_offset(&self) -> Offset {
+        self.base_offset
+    }
+
+    pub(crate) fn log(&self) -> &Arc<LogFile> {
+        &self.log
+    }
+
+    pub(crate) fn offset_index(&self) -> &OffsetIndex {
+        &self.offset_index
+    }
+
+    pub(crate) fn time_index(&self) -> &TimeIndex {
+        &self.time_index
+    }
+
+    /// The published size, and the offset behind the last published batch.
+    pub(crate) fn end(&self) -> (u64, Offset) {
+        let (size, next_offset) = self.end.load();
+        (size as u64, Offset::new(next_offset))
+    }
+
+    pub(crate) fn size(&self) -> u64 {
+        self.end().0
+    }
+
+    pub(crate) fn created_ms(&self) -> i64 {
+        self.created_ms
+    }
+
+    /// Makes all published bytes durable.
+    pub(crate) fn sync(&self) -> Result<(), LogError> {
+        self.log.sync(self.size())
+    }
+
+    pub(crate) fn publish(&self, size: u64, next_offset: Offset) {
+        self.end.publish(size as i64, next_offset.get());
+    }
+
+    pub(crate) fn publish_largest(&self, largest: TimestampOffset) {
+        self.largest.publish(largest.timestamp, largest.offset.get());
+    }
+
+    /// Writer only: takes a batch into the indexes, `bytes_since_index_entry` as in Kafka.
+    pub(crate) fn index_batch(
+        &self,
+        header: &BatchHeader,
+        (position, last_offset): (u64, Offset),
+        largest: &mut TimestampOffset,
+        bytes_since_index_entry: &mut u64,
+        index_interval_bytes: u32,
+    ) {
+        if position == 0 {
+            // Set once; a second call is for a log that was cut to nothing and has a new segment.
+            let _ = self.first_timestamp.set(header.max_timestamp);
+        }
+        if header.max_timestamp > largest.timestamp {
+            *largest = TimestampOffset { timestamp: header.max_timestamp, offset: last_offset };
+        }
+        if *bytes_since_index_entry > u64::from(index_interval_bytes) {
+            let position = u32::try_from(position).expect("a segment is smaller than 4 GiB");
+            self.offset_index.append(OffsetPosition { offset: last_offset, position });
+            self.time_index.append_if_later(*largest);
+            *bytes_since_index_entry = 0;
+        }
+        *bytes_since_index_entry += header.size_in_bytes() as u64;
+    }
+
+    /// The largest timestamp, if any batch has one.
+    pub(crate) fn largest_timestamp(&self) -> Result<Option<TimestampOffset>, LogError> {
+        let (timestamp, offset) = self.largest.load();
+        let published = TimestampOffset { timestamp, offset: Offset::new(offset) };
+        Ok(self
+            .time_index
+            .last()?
+            .into_iter()
+            .chain((timestamp > NO_TIMESTAMP).then_some(published))
+            .max_by_key(
+                // Of equal timestamps the earlier offset is the one that brought it.
+                |entry| (entry.timestamp, std::cmp::Reverse(entry.offset)),
+            ))
+    }
+
+    /// The largest timestamp of the first batch, from which the age for rolling is counted.
+    pub(crate) fn first_timestamp(&self) -> Result<Option<i64>, LogError> {
+        if let Some(timestamp) = self.first_timestamp.get() {
+            return Ok(Some(*timestamp));
+        }
+        let Some(first) = self.scan_from(0)?.next()? else {
+            return Ok(None);
+        };
+        Ok(Some(*self.first_timestamp.get_or_init(|| first.header.max_timestamp)))
+    }
+
+    /// Headers from a position on, which must be the start of a batch, up to what is published.
+    pub(crate) fn scan_from(&self, position: u64) -> Result<HeaderScan<'_>, LogError> {
+        Ok(HeaderScan::new(&**self.log.file()?, self.log.path(), position, self.size(), self.base_offset))
+    }
+
+    /// The first batch that ends at or behind `offset`.
+    pub(crate) fn find(&self, offset: Offset) -> Result<Option<FoundBatch>, LogError> {
+        let mut scan = self.scan_from(u64::from(self.offset_index.lookup(offset)?))?;
+        while let Some(found) = scan.next()? {
+            if found.header.last_offset() >= offset {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whole batches from the one with `from` on, none of which reaches to `ceiling`; `None` if there is no such batch.
+    pub(crate) fn read(&self, request: &ReadRequest) -> Result<Option<FoundSlice>, LogError> {
+        let (size, next_offset) = self.end();
+        let end = match request.ceiling < next_offset {
+            true => self.find(request.ceiling)?.map_or(size, |beyond| beyond.position),
+            false => size,
+        };
+        let Some(first) = self.find(request.from)?.filter(|first| first.position < end) else {
+            return Ok(None);
+        };
+        let len = (end - first.position).min(u64::from(request.bytes_max));
+        let len = match first.position + len == end {
+            true => len,
+            false => self.whole_batches(&first, len)?,
+        };
+        let len = match (len, request.at_least_one) {
+            (0, true) => first.header.size_in_bytes() as u64,
+            _ => len,
+        };
+        let len = u32::try_from(len).expect("a slice lies within one segment");
+        let slice = FileSlice::new(self.log.file()?.clone(), first.position, len);
+        Ok(Some(FoundSlice { slice, base_offset: first.header.base_offset }))
+    }
+
+    /// How many of `len` bytes from `first` on are whole batches.
+    fn whole_batches(&self, first: &FoundBatch, len: u64) -> Result<u64, LogError> {
+        let limit = first.position + len;
+        let indexed = u64::from(self.offset_index.batch_start_at_or_before(limit)?);
+        if indexed > first.position {
+            return Ok(indexed - first.position);
+        }
+        let mut scan = self.scan_from(first.position)?;
+        let mut whole = first.position;
+        while let Some(found) = scan.next()?.filter(|found| found.end_position() <= limit) {
+            whole = found.end_position();
+        }
+        Ok(whole - first.position)
+    }
+}
+
+/// What to read of a segment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ReadRequest {
+    pub(crate) from: Offset,
+    pub(crate) ceiling: Offset,
+    pub(crate) bytes_max: u32,
+    pub(crate) at_least_one: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct FoundSlice {
+    pub(crate) slice: FileSlice,
+    pub(crate) base_offset: Offset,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_segment_file_is_named_by_twenty_digits() {
+        let path = segment_path(Path::new("/d"), Offset::new(4711), suffix::LOG);
+        assert_eq!(path, Path::new("/d/00000000000000004711.log"));
+        assert_eq!(base_offset_of("00000000000000004711.log", suffix::LOG), Some(Offset::new(4711)));
+        for name in
+            ["4711.log", "00000000000000004711.log.deleted", "0000000000000000471x.log", "next.prepared"]
+        {
+            assert_eq!(base_offset_of(name, suffix::LOG), None, "{name}");
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! What is appended is read: offsets, ceilings, sizes, rolls, timestamps, epochs, producers.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::fixture::{
+    NOW_MS, Partition, append, batch, batch_at, each_record, producer_batch, small_segments,
+};
+use ottla_log::storage::{MemoryStorage, RealStorage, Storage};
+use ottla_log::{AppendError, LogConfig, ReadError};
+use ottla_protocol::{LeaderEpoch, Offset};
+
+fn in_memory(config: LogConfig) -> Partition {
+    let storage: Arc<dyn Storage> = Arc::new(MemoryStorage::new());
+    Partition::open(&storage, Path::new("/data"), config).unwrap()
+}
+
+/// Appends batches of 1, 2, 3, 1, 2, 3 … records and returns the values by offset.
+fn fill(partition: &Partition, batches: usize) -> Vec<(i64, String)> {
+    let mut expected = Vec::new();
+    for number in 0..batches {
+        let count = number % 3 + 1;
+        let appended = partition.append(batch(&format!("b{number}"), count)).unwrap();
+        assert_eq!(appended.base_offset.get(), expected.len() as i64);
+        for place in 0..count {
+            expected.push((expected.len() as i64, format!("b{number}.{place}")));
+        }
+        assert_eq!(
+            appended.last_offset,
+            partition.log.log_end_offset() - ottla_protocol::OffsetDelta::new(1)
+        );
+    }
+    expected
+}
+
+#[test]
+fn what_is_appended_is_read_back_over_many_rolls_on_a_real_disk() {
+    let directory = tempfile::tempdir().unwrap();
+    let storage: Arc<dyn Storage> = Arc::new(RealStorage::new());
+    let partition = Partition::open(&storage, directory.path(), small_segments()).unwrap();
+    let expected = fill(&partition, 100);
+    assert_eq!(partition.values(), expected);
+    assert!(partition.log.segment_count() > 5);
+    partition.log.prepare_next().unwrap();
+    assert_eq!(partition.values(), expected);
+}
+
+#[test]
+fn every_offset_is_found_whether_indexes_grow_or_are_sealed() {
+    let partition = in_memory(small_segments());
+    let expected = fill(&partition, 60);
+    for _ in 0..2 {
+        for (offset, value) in &expected {
+            let read = partition.log.read(Offset::new(*offset), Offset::MAX, 1, true).unwrap();
+            let mut found = Vec::new();
+            each_record(read.slice.unwrap().to_bytes().unwrap(), |at, text| found.push((at.get(), text)));
+            assert!(found.contains(&(*offset, value.clone())), "offset {offset} in {found:?}");
+            assert!(found.len() <= 3, "one batch is read when only one byte was asked for");
+        }
+        partition.log.prepare_next().unwrap();
+    }
+}
+
+#[test]
+fn no_batch_beyond_the_ceiling_is_read() {
+    let partition = in_memory(small_segments());
+    fill(&partition, 30);
+    for ceiling in 0..=60 {
+        let read = partition.log.read(Offset::ZERO, Offset::new(ceiling), 1 << 20, true).unwrap();
+        let Some(slice) = read.slice else {
+            assert!(ceiling < 1, "the first batch has one record");
+            continue;
+        };
+        let end = each_record(slice.to_bytes().unwrap(), |_, _| {});
+        assert!(end.get() <= ceiling, "read up to {end} below ceiling {ceiling}");
+    }
+}
+
+#[test]
+fn a_read_returns_whole_batches_that_fit_and_the_first_one_in_any_case() {
+    let partition = in_memory(LogConfig::default());
+    let one = batch("a", 3);
+    let size = one.size_in_bytes() as u32;
+    for _ in 0..200 {
+        partition.append(one.clone()).unwrap();
+    }
+    let len = |bytes_max, at_least_one| {
+        let read = partition.log.read(Offset::new(4), Offset::MAX, bytes_max, at_least_one).unwrap();
+        read.slice.map_or(0, |slice| slice.len())
+    };
+    assert_eq!(len(size - 1, false), 0);
+    assert_eq!(len(size - 1, true), size);
+    assert_eq!(len(size, false), size);
+    assert_eq!(len(3 * size - 1, false), 2 * size);
+    assert_eq!(len(u32::MAX, false), 199 * size);
+    assert!(len(100 * size, false) > 50 * size);
+}
+
+#[test]
+fn offsets_outside_of_the_log_are_refused_and_its_end_is_empty() {
+    let partition = in_memory(LogConfig::default());
+    fill(&partition, 3);
+    assert!(partition.log.read(Offset::new(6), Offset::MAX, 100, true).unwrap().slice.is_none());
+    for offset in [-1, 7] {
+        let read = partition.log.read(Offset::new(offset), Offset::MAX, 100, true);
+        assert!(matches!(read, Err(ReadError::OffsetOutOfRange { .. })), "offset {offset}");
+    }
+}
+
+#[test]
+fn a_batch_is_stamped_with_offset_and_epoch_and_not_touched_otherwise() {
+    let partition = in_memory(LogConfig::default());
+    let original = batch("a", 2);
+    append(&partition.log, original.clone(), 3).unwrap();
+    append(&partition.log, original.clone(), 5).unwrap();
+    let bytes = partition.log.read(Offset::new(2), Offset::MAX, 1 << 20, true).unwrap().slice.unwrap();
+    let stored = ottla_protocol::records::batches(bytes.to_bytes().unwrap()).next().unwrap().unwrap();
+    assert_eq!(stored.header().base_offset, Offset::new(2));
+    assert_eq!(stored.header().partition_leader_epoch, Some(LeaderEpoch::new(5)));
+    assert_eq!(stored.bytes()[16..], original.bytes()[16..]);
+    let ends = |epoch| {
+        partition.log.epoch_end_offset(LeaderEpoch::new(epoch)).map(|(epoch, end)| (epoch.get(), end.get()))
+    };
+    assert_eq!([ends(2), ends(3), ends(4), ends(9)], [None, Some((3, 2)), Some((3, 2)), Some((5, 4))]);
+    let stale = append(&partition.log, original, 4);
+    assert!(matches!(stale, Err(AppendError::StaleLeaderEpoch { .. })));
+}
+
+#[test]
+fn a_segment_is_rolled_by_the_time_between_its_first_and_the_new_batch() {
+    let partition = in_memory(LogConfig { segment_ms: 1000, ..LogConfig::default() });
+    for (timestamp, segments) in [(NOW_MS, 1), (NOW_MS + 1000, 1), (NOW_MS + 1001, 2), (NOW_MS, 2)] {
+        partition.append(batch_at(timestamp, &["v".to_owned()])).unwrap();
+        assert_eq!(partition.log.segment_count(), segments, "timestamp {timestamp}");
+    }
+}
+
+#[test]
+fn a_segment_is_rolled_when_an_index_is_full() {
+    let config = LogConfig { segment_index_bytes: 80, index_interval_bytes: 0, ..LogConfig::default() };
+    let partition = in_memory(config);
+    fill(&partition, 30);
+    assert!(partition.log.segment_count() >= 3);
+    assert_eq!(partition.values().len(), 60);
+}
+
+#[test]
+fn timestamps_lead_to_the_first_record_that_is_not_earlier() {
+    let partition = in_memory(small_segments());
+    // Out of order on purpose: 0, 100, 50, 200, 150, 300 …
+    for number in 0..40_i64 {
+        let timestamp = NOW_MS + if number % 2 == 0 { number * 100 } else { (number - 2) * 100 };
+        partition.append(batch_at(timestamp, &["x".to_owned(), "y".to_owned()])).unwrap();
+    }
+    let at =
+        |timestamp| partition.log.offset_for_timestamp(timestamp).unwrap().map(|found| found.offset.get());
+    for _ in 0..2 {
+        assert_eq!(at(0), Some(0));
+        assert_eq!(at(NOW_MS), Some(0));
+        assert_eq!(at(NOW_MS + 1), Some(1));
+        assert_eq!(at(NOW_MS + 2), Some(4));
+        assert_eq!(at(NOW_MS + 2000), Some(40));
+        assert_eq!(at(NOW_MS + 3801), Some(77));
+        assert_eq!(at(NOW_MS + 3802), None);
+        let newest = partition.log.max_timestamp().unwrap().unwrap();
+        assert_eq!((newest.offset.get(), newest.timestamp), (77, NOW_MS + 3801));
+        partition.log.roll(NOW_MS).unwrap();
+        partition.log.prepare_next().unwrap();
+    }
+}
+
+#[test]
+fn a_repeated_batch_is_answered_with_its_first_offset() {
+    let partition = in_memory(small_segments());
+    let first = partition.append(producer_batch(7, 0, 0, 3)).unwrap();
+    partition.append(producer_batch(7, 0, 3, 3)).unwrap();
+    let again = partition.append(producer_batch(7, 0, 0, 3)).unwrap();
+    assert!(again.duplicate);
+    assert_eq!((again.base_offset, again.last_offset), (first.base_offset, first.last_offset));
+    assert_eq!(partition.log.log_end_offset().get(), 6);
+    let gap = partition.append(producer_batch(7, 0, 9, 1));
+    assert!(matches!(gap, Err(AppendError::OutOfOrderSequence { .. })));
+}
+
+#[test]
+fn many_threads_append_and_every_record_is_there_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let storage: Arc<dyn Storage> = Arc::new(RealStorage::new());
+    let config = LogConfig { segment_bytes: 20_000, ..LogConfig::default() };
+    let partition = Partition::open(&storage, directory.path(), config).unwrap();
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let partition = &partition;
+            scope.spawn(move || {
+                let mut last = None;
+                for number in 0..500 {
+                    let appended = partition.append(batch(&format!("t{thread}.{number}"), 2)).unwrap();
+                    assert!(
+                        last.is_none_or(|last| last < appended.base_offset),
+                        "a thread's batches keep their order"
+                    );
+                    last = Some(appended.base_offset);
+                    if partition.log.wants_preparation() {
+                        partition.log.prepare_next().unwrap();
+                    }
+                }
+            });
+        }
+    });
+    let values = partition.values();
+    assert_eq!(values.len(), 4000);
+    assert!(
+        values.iter().enumerate().all(|(place, (offset, _))| *offset == place as i64),
+        "offsets are dense"
+    );
+    let mut names: Vec<_> = values.into_iter().map(|(_, value)| value).collect();
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), 4000);
+}
+
+#[test]
+fn append_time_replaces_the_producers_time() {
+    let config = LogConfig {
+        message_timestamp_type: ottla_log::MessageTimestampType::LogAppendTime,
+        ..LogConfig::default()
+    };
+    let partition = in_memory(config);
+    let appended = partition.append(batch_at(5, &["v".to_owned()])).unwrap();
+    assert_eq!(appended.log_append_time, Some(NOW_MS));
+    assert_eq!(partition.log.max_timestamp().unwrap().unwrap().timestamp, NOW_MS);
+}
+
+#[test]
+fn a_batch_larger_than_a_segment_is_refused() {
+    let partition = in_memory(LogConfig { segment_bytes: 70, ..LogConfig::default() });
+    let refused = partition.append(batch("a", 3));
+    assert!(matches!(refused, Err(AppendError::LargerThanSegment { .. })));
+    assert_eq!(partition.log.log_end_offset(), Offset::ZERO);
+}
