@@ -1,1 +1,50 @@
-//! The broker shell: sockets, tasks, clocks, handlers. Runs in process through Broker::start.
+//! The broker shell: sockets, tasks, clocks, handlers. Runs in process through [`Broker::start`].
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use ottla_broker::{Broker, BrokerConfig};
+//! let config = BrokerConfig::from_pairs([("listeners", "PLAINTEXT://127.0.0.1:0"), ("log.dirs", "/tmp/some-test")])?;
+//! let broker = Broker::start(config).await?;
+//! println!("a Kafka client may connect to {}", broker.address());
+//! broker.shutdown().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A request goes [`listener`] → [`connection`] → [`handlers`] → [`partition`] → log, and its reply back through the same
+//! connection, mostly on one task. What is decided is decided elsewhere: in `ottla-cluster` for partitions, topics and
+//! configs, in `ottla-log` for bytes on disk. Here those are introduced to each other and to the clock. What never happens
+//! here: a wait under a partition's lock, an unbounded queue, a task or timer per partition.
+
+pub mod rt;
+
+mod start;
+mod start_error;
+mod core;
+mod background;
+mod limits;
+mod clock;
+
+mod listener;
+mod connection;
+mod memory_pool;
+mod wake_cell;
+mod response;
+
+mod handlers;
+mod produce_reply;
+mod error_code;
+
+mod quorum;
+mod replicas;
+mod topics;
+mod partition;
+mod partition_config;
+mod partition_queue;
+mod log_directory;
+
+pub use ottla_cluster::config::{BrokerConfig, ConfigError};
+
+pub use self::quorum::MetadataLogError;
+pub use self::start::{Broker, BrokerHandle, ShutdownError};
+pub use self::start_error::StartError;

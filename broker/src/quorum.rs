@@ -1,126 +1,162 @@
-//! The host of the controller: it commits the records that [`Image`] decides on, and publishes what comes of them.
+//! The host of the controller's record machine: proposes, commits to the metadata log, applies, then answers.
 //!
-//! One voter for now: a decision is committed when it is on this broker's disk. The consensus that comes with the
-//! cluster takes the place of [`MetadataLog`] and nothing else, because no decision is made here.
-//! Decisions are taken one at a time on the newest image; readers take the published image without a lock.
-//! Invariant: an image is published only after its records are on disk.
+//! A proposal is a decision over the image of the moment. Decisions are taken one after another on one thread, so each sees
+//! the effects of all before it; several that arrive together share one fsync. Nobody sees an image or a reply whose
+//! records are not on disk, always (RELIABILITY §3: no option). Here the quorum has one voter; more voters change this
+//! module and nothing that calls it. It decides nothing itself: that is `ottla_cluster::controller`.
 
 mod metadata_log;
 
-use std::path::Path;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
 
 use arc_swap::ArcSwap;
 use ottla_cluster::controller::{Image, MetadataRecord, Outcome};
 use ottla_log::storage::Storage;
+use ottla_protocol::ErrorCode;
 use parking_lot::Mutex;
+use tokio::sync::oneshot;
+use tracing::error;
 
-use self::metadata_log::MetadataLog;
+pub(crate) use self::metadata_log::MetadataLog;
 pub use self::metadata_log::MetadataLogError;
 
-/// What a committed decision changed, for the shell to act on, and the reply it may now send.
-#[derive(Debug)]
-pub(crate) struct Committed<Reply> {
-    /// The image on which it was decided.
-    pub(crate) before: Arc<Image>,
-    /// The image that came of it; the same when nothing changed.
-    pub(crate) after: Arc<Image>,
-    /// The reply.
-    pub(crate) reply: Reply,
+/// Most decisions that share one fsync.
+const BATCH_MAX: usize = 1000;
+
+/// What follows the image: opens and closes the partitions that the records speak of.
+pub(crate) trait Follower: Send {
+    /// The image with `records` applied is committed and about to be published. Runs on the quorum's thread, so a reply
+    /// leaves only when the partitions that it speaks of can be used.
+    fn follow(&mut self, image: &Arc<Image>, records: &[MetadataRecord]);
 }
 
-/// A quorum of one.
+/// Tells the proposer what became of its proposal.
+type Answer = Box<dyn FnOnce(Result<(), ErrorCode>) + Send>;
+type Proposal = Box<dyn FnOnce(&Image) -> (Vec<MetadataRecord>, Answer) + Send>;
+
+/// See the module.
 #[derive(Debug)]
-pub(crate) struct LocalQuorum {
-    image: ArcSwap<Image>,
-    log: Mutex<MetadataLog>,
+pub(crate) struct Quorum {
+    image: Arc<ArcSwap<Image>>,
+    proposals: Mutex<Option<Sender<Proposal>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-impl LocalQuorum {
-    /// Opens the metadata log in `directory` and rebuilds the image from it.
-    pub(crate) fn open(storage: Arc<dyn Storage>, directory: &Path) -> Result<LocalQuorum, MetadataLogError> {
-        let (log, replay) = MetadataLog::open(storage, directory)?;
-        let mut image = Image::default();
-        for payload in replay.snapshot.iter().chain(&replay.entries) {
-            let records: Vec<MetadataRecord> = postcard::from_bytes(payload)
-                .map_err(|_| MetadataLogError::Foreign { path: directory.to_owned() })?;
-            records.iter().for_each(|record| image.apply(record));
-        }
-        Ok(LocalQuorum { image: ArcSwap::from_pointee(image), log: Mutex::new(log) })
+impl Quorum {
+    /// A quorum whose log has been read into `image`.
+    ///
+    /// # Errors
+    /// The system has no thread to give.
+    pub(crate) fn start(
+        log: MetadataLog,
+        image: Image,
+        follower: impl Follower + 'static,
+    ) -> std::io::Result<Quorum> {
+        let image = Arc::new(ArcSwap::from_pointee(image));
+        let (proposals, received) = channel();
+        let voter = Voter { log, image: Arc::clone(&image), follower: Box::new(follower) };
+        let builder = std::thread::Builder::new().name("ottla-quorum".to_owned());
+        let thread = builder.spawn(move || voter.run(&received))?;
+        Ok(Quorum { image, proposals: Mutex::new(Some(proposals)), thread: Mutex::new(Some(thread)) })
     }
 
-    /// The newest committed image.
+    /// The last committed image.
     pub(crate) fn image(&self) -> Arc<Image> {
         self.image.load_full()
     }
 
-    /// Takes a decision and commits it: blocks for one fsync when it changes something. On an error nothing changed
-    /// that anybody may see; whether the records come back after a restart is unknown, as with any failed fsync.
-    pub(crate) fn commit<Reply>(
-        &self,
-        decide: impl FnOnce(&Image) -> Outcome<MetadataRecord, Reply>,
-    ) -> Result<Committed<Reply>, MetadataLogError> {
-        let mut log = self.log.lock();
-        let before = self.image();
-        let Outcome { records, reply } = decide(&before);
-        if records.is_empty() {
-            return Ok(Committed { after: before.clone(), before, reply });
+    /// Has `decide` look at the image and commits what it decides. The reply comes when its records are committed and
+    /// applied here.
+    ///
+    /// # Errors
+    /// What `decide` refuses with; KAFKA_STORAGE_ERROR when the records could not be written, then they are not in force;
+    /// BROKER_NOT_AVAILABLE when the broker is shutting down.
+    pub(crate) async fn propose<Reply, F>(&self, decide: F) -> Result<Reply, ErrorCode>
+    where
+        Reply: Send + 'static,
+        F: FnOnce(&Image) -> Result<Outcome<MetadataRecord, Reply>, ErrorCode> + Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        let proposal: Proposal = Box::new(move |image| {
+            let (records, reply) = match decide(image) {
+                Ok(outcome) => (outcome.records, Ok(outcome.reply)),
+                Err(code) => (Vec::new(), Err(code)),
+            };
+            let answer: Answer = Box::new(move |committed| {
+                // A proposer that went away does not mind.
+                let _gone = answer.send(committed.and(reply));
+            });
+            (records, answer)
+        });
+        let sent = self.proposals.lock().as_ref().is_some_and(|proposals| proposals.send(proposal).is_ok());
+        if !sent {
+            return Err(ErrorCode::BROKER_NOT_AVAILABLE);
         }
-        log.append(&encode(&records))?;
-        let mut after = Image::clone(&before);
-        records.iter().for_each(|record| after.apply(record));
-        let after = Arc::new(after);
-        self.image.store(after.clone());
-        if log.wants_snapshot() {
-            // The entries stay where they are if this fails, and the next commit tries again.
-            if let Err(error) = log.install_snapshot(&encode(&after.to_records())) {
-                tracing::warn!(%error, "the metadata snapshot could not be written");
+        answered.await.unwrap_or(Err(ErrorCode::BROKER_NOT_AVAILABLE))
+    }
+
+    /// Commits what was proposed and ends the thread.
+    pub(crate) fn close(&self) {
+        drop(self.proposals.lock().take());
+        if let Some(thread) = self.thread.lock().take() {
+            let _panicked = thread.join();
+        }
+    }
+}
+
+/// The one voter, on its own thread.
+struct Voter {
+    log: MetadataLog,
+    image: Arc<ArcSwap<Image>>,
+    follower: Box<dyn Follower>,
+}
+
+impl Voter {
+    fn run(mut self, proposals: &Receiver<Proposal>) {
+        while let Ok(first) = proposals.recv() {
+            let rest = proposals.try_iter().take(BATCH_MAX - 1);
+            self.commit(std::iter::once(first).chain(rest));
+        }
+    }
+
+    fn commit(&mut self, proposals: impl Iterator<Item = Proposal>) {
+        let mut next = Image::clone(&self.image.load());
+        let mut all_records = Vec::new();
+        let mut answers = Vec::new();
+        for proposal in proposals {
+            let (records, answer) = proposal(&next);
+            records.iter().for_each(|record| next.apply(record));
+            self.log.push(&records);
+            all_records.extend(records);
+            answers.push(answer);
+        }
+        let committed = match self.log.commit() {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                error!(%error, "the metadata log cannot be written");
+                Err(ErrorCode::KAFKA_STORAGE_ERROR)
             }
+        };
+        if committed.is_ok() && !all_records.is_empty() {
+            let next = Arc::new(next);
+            self.follower.follow(&next, &all_records);
+            self.image.store(next);
         }
-        Ok(Committed { before, after, reply })
+        answers.into_iter().for_each(|answer| answer(committed));
     }
 }
 
-fn encode(records: &[MetadataRecord]) -> Vec<u8> {
-    postcard::to_allocvec(records).expect("metadata records have a serde form")
-}
-
-#[cfg(test)]
-mod tests {
-    use ottla_log::storage::{FaultyStorage, MemoryStorage, Operation};
-    use ottla_protocol::{BrokerId, ProducerId};
-
-    use super::*;
-
-    fn allocate(quorum: &LocalQuorum) -> Result<(), MetadataLogError> {
-        quorum.commit(|image| image.allocate_producer_ids().unwrap()).map(drop)
-    }
-
-    #[test]
-    fn what_was_committed_is_there_after_a_restart_and_past_snapshots() {
-        let storage: Arc<dyn Storage> = Arc::new(MemoryStorage::default());
-        let open = || LocalQuorum::open(storage.clone(), Path::new("/metadata")).unwrap();
-        let quorum = open();
-        let rack = Some("r".repeat(metadata_log::LOG_BYTES_MAX as usize / 4));
-        for id in 0..6 {
-            let record = MetadataRecord::RegisterBroker { broker: BrokerId::new(id), rack: rack.clone() };
-            quorum.commit(|_| Outcome { records: vec![record], reply: () }).unwrap();
-            allocate(&quorum).unwrap();
-        }
-        let before = quorum.image();
-        drop(quorum);
-        assert_eq!(open().image(), before);
-        assert_eq!(before.next_producer_id(), ProducerId::new(6_000));
-    }
-
-    #[test]
-    fn a_failed_fsync_publishes_nothing_and_refuses_what_follows() {
-        let faulty = FaultyStorage::new();
-        let quorum = LocalQuorum::open(Arc::new(faulty.clone()), Path::new("/metadata")).unwrap();
-        allocate(&quorum).unwrap();
-        faulty.fail_next(Operation::SyncData, std::io::ErrorKind::Other);
-        assert!(allocate(&quorum).is_err());
-        assert!(allocate(&quorum).is_err(), "the log is not written past an unknown end");
-        assert_eq!(quorum.image().next_producer_id(), ProducerId::new(1_000));
-    }
+/// Opens the metadata log in `directory` and reads the image that it makes.
+///
+/// # Errors
+/// See [`MetadataLogError`].
+pub(crate) fn open(
+    storage: &Arc<dyn Storage>,
+    directory: &std::path::Path,
+) -> Result<(MetadataLog, Image), MetadataLogError> {
+    let mut image = Image::default();
+    let log = MetadataLog::open(storage, directory, |record| image.apply(&record))?;
+    Ok((log, image))
 }

@@ -12,6 +12,7 @@ use ottla_protocol::{ErrorCode, Offset};
 use super::RequestContext;
 use crate::error_code;
 use crate::partition::Partition;
+use crate::rt::time;
 
 /// `offset` of a client that wants all gone that can go.
 const HIGH_WATERMARK: i64 = -1;
@@ -19,10 +20,11 @@ const HIGH_WATERMARK: i64 = -1;
 /// Answers for each partition by itself.
 pub(super) fn handle(context: &RequestContext, request: DeleteRecordsRequest) -> DeleteRecordsResponse {
     let topics = context.core.topics.load();
+    let now_ms = time::wall_clock_ms();
     let answers = request.topics.into_iter().map(|topic| {
         let answer = |asked: &DeleteRecordsPartition| {
             let found = topics.partition(&topic.name, asked.partition_index);
-            let (low_watermark, error_code) = match found.and_then(|found| delete(found, asked.offset)) {
+            let (low_watermark, error_code) = match found.and_then(|found| delete(found, asked.offset, now_ms)) {
                 Ok(log_start_offset) => (log_start_offset.get(), ErrorCode::NONE),
                 Err(error_code) => (-1, error_code),
             };
@@ -35,7 +37,7 @@ pub(super) fn handle(context: &RequestContext, request: DeleteRecordsRequest) ->
 }
 
 /// Deletes below `offset` and answers where the log now starts.
-fn delete(partition: &Partition, offset: i64) -> Result<Offset, ErrorCode> {
+fn delete(partition: &Partition, offset: i64, now_ms: i64) -> Result<Offset, ErrorCode> {
     let high_watermark = partition.high_watermark();
     let before = match offset {
         HIGH_WATERMARK => high_watermark,
@@ -44,5 +46,5 @@ fn delete(partition: &Partition, offset: i64) -> Result<Offset, ErrorCode> {
     if before > high_watermark {
         return Err(ErrorCode::OFFSET_OUT_OF_RANGE);
     }
-    partition.delete_records(before).map_err(|error| error_code::of_log_error(&error))
+    partition.delete_records(before, now_ms).map_err(|error| error_code::of_log_error(&error))
 }

@@ -51,11 +51,10 @@ fn describe(
         }
     }
     let topic = |(name, partitions)| DescribeLogDirsTopic { name: Str::from(name), partitions };
-    let bytes = |bytes: std::io::Result<u64>| bytes.ok().and_then(|bytes| i64::try_from(bytes).ok()).unwrap_or(-1);
+    let bytes = |bytes: Result<u64, ottla_log::LogError>| bytes.ok().and_then(|bytes| i64::try_from(bytes).ok()).unwrap_or(-1);
     DescribeLogDirsResult {
         log_dir,
         topics: by_topic.into_iter().map(topic).collect(),
-        total_bytes: bytes(directory.dir().total_bytes()),
         usable_bytes: bytes(directory.dir().free_bytes()),
         ..DescribeLogDirsResult::default()
     }

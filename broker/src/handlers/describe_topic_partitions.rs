@@ -9,7 +9,7 @@ use ottla_cluster::controller::{Image, Partition, Topic};
 use ottla_protocol::codec::Str;
 use ottla_protocol::messages::describe_topic_partitions::{
     Cursor, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse,
-    DescribeTopicPartitionsResponsePartition, DescribeTopicPartitionsResponseTopic, NextCursor,
+    DescribeTopicPartitionsResponsePartition, DescribeTopicPartitionsResponseTopic,
 };
 use ottla_protocol::{ErrorCode, TopicName};
 
@@ -98,7 +98,7 @@ impl Page {
 
     fn end_at(&mut self, topic: &TopicName, partition: usize) {
         self.response.next_cursor =
-            Some(NextCursor { topic_name: Str::from(topic), partition_index: partition as i32 });
+            Some(Cursor { topic_name: Str::from(topic), partition_index: partition as i32 });
     }
 }
 

@@ -1,0 +1,138 @@
+//! The replies that one connection owes, in the order of their requests.
+//!
+//! A reply that is there at once never comes here. What comes here is a produce request that waits for its
+//! acknowledgement (a [`ReplySlot`] that somebody else fills) or a future that this connection drives itself. Only the
+//! head of the queue is ever driven: a future is started only when nothing is ahead of it, so nothing waits undriven.
+//! The queue sends nothing and knows no API beyond its [`Order`].
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use parking_lot::Mutex;
+
+use super::handle::ConnectionHandle;
+use crate::response::{CloseReason, Reply};
+
+/// How a request may overlap with those before it on the same connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// Produce: it may begin while produce and fetch requests ahead of it still wait, because its effect does not
+    /// depend on theirs. Its reply still waits its turn.
+    Produce,
+    /// Fetch: begins when nothing is ahead of it.
+    Fetch,
+    /// Every other API: begins when nothing is ahead of it, and nothing begins until it is answered, so that each
+    /// sees the effects of those before it, as on Kafka.
+    Alone,
+}
+
+/// A place for a reply that another task will have: an append that a group commit answers, say.
+#[derive(Debug)]
+pub(crate) struct ReplySlot {
+    reply: Mutex<Option<Reply>>,
+    connection: Arc<ConnectionHandle>,
+}
+
+impl ReplySlot {
+    /// An empty slot of `connection`.
+    pub(crate) fn new(connection: &Arc<ConnectionHandle>) -> ReplySlot {
+        ReplySlot { reply: Mutex::new(None), connection: Arc::clone(connection) }
+    }
+
+    /// Puts the reply in and wakes the connection.
+    pub(crate) fn fill(&self, reply: Reply) {
+        *self.reply.lock() = Some(reply);
+        self.connection.wake();
+    }
+
+    /// Takes the reply, if it is there.
+    pub(crate) fn take(&self) -> Option<Reply> {
+        self.reply.lock().take()
+    }
+}
+
+/// A reply that its connection drives.
+pub(crate) type ReplyFuture = Pin<Box<dyn Future<Output = Reply> + Send>>;
+
+/// What a handler made of a request.
+pub(crate) enum Handled {
+    /// It is done.
+    Done(Reply),
+    /// Somebody will fill the slot.
+    Slot(Arc<ReplySlot>),
+    /// The connection drives it to its end, or drops it when the client goes.
+    Future(ReplyFuture),
+}
+
+impl fmt::Debug for Handled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Handled::Done(_) => "Done",
+            Handled::Slot(_) => "Slot",
+            Handled::Future(_) => "Future",
+        })
+    }
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct PendingReplies {
+    queue: VecDeque<(Order, Handled)>,
+}
+
+impl PendingReplies {
+    /// Whether a request of this order may begin now.
+    pub(crate) fn may_begin(&self, order: Order) -> bool {
+        match order {
+            Order::Produce => self.queue.iter().all(|(ahead, _)| *ahead != Order::Alone),
+            Order::Fetch | Order::Alone => self.queue.is_empty(),
+        }
+    }
+
+    /// Appends what a handler made of the newest request.
+    pub(crate) fn push(&mut self, order: Order, handled: Handled) {
+        assert!(self.may_begin(order), "a request began before those that it has to wait for");
+        self.queue.push_back((order, handled));
+    }
+
+    /// The next reply in order, if it is there.
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Reply>> {
+        let Some((_, head)) = self.queue.front_mut() else { return Poll::Ready(None) };
+        let reply = match head {
+            Handled::Done(_) => None,
+            Handled::Slot(slot) => match slot.take() {
+                Some(reply) => Some(reply),
+                None => return Poll::Pending,
+            },
+            Handled::Future(future) => match future.as_mut().poll(cx) {
+                Poll::Ready(reply) => Some(reply),
+                Poll::Pending => return Poll::Pending,
+            },
+        };
+        let popped = self.queue.pop_front();
+        Poll::Ready(reply.or(match popped {
+            Some((_, Handled::Done(reply))) => Some(reply),
+            _ => None,
+        }))
+    }
+
+    /// Lets go of a head that may wait for long without harm when the broker shuts down: a fetch.
+    pub(crate) fn abandon_fetch(&mut self) {
+        if let Some((Order::Fetch, head)) = self.queue.front_mut() {
+            *head = Handled::Done(Reply::Close(CloseReason::ShuttingDown));
+        }
+    }
+
+    /// How many replies are owed.
+    pub(crate) fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Whether none is owed.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+}

@@ -1,0 +1,116 @@
+//! What all connections and background work of one broker share. One per broker; several brokers may run in a process.
+//!
+//! It is wiring, not behaviour: each field is a part with a file of its own. Nothing here is global to the process.
+
+use std::sync::Arc;
+
+use ottla_cluster::config::BrokerConfig;
+use ottla_cluster::controller::ProducerIdBlock;
+use ottla_cluster::fetch_session::FetchSessions;
+use ottla_log::LogError;
+use ottla_protocol::codec::Str;
+use ottla_protocol::{BrokerId, TopicId};
+use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::connection::ConnectionRegistry;
+use crate::handlers::FetchKey;
+use crate::limits::Limits;
+use crate::log_directory::LogDirectory;
+use crate::memory_pool::MemoryPool;
+use crate::quorum::Quorum;
+use crate::replicas::{self, Opened, Replicas};
+use crate::rt::{rng, storage};
+use crate::start_error::StartError;
+use crate::topics::Topics;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Core {
+    /// This broker (`node.id`).
+    pub(crate) node_id: BrokerId,
+    /// The cluster, as clients see it.
+    pub(crate) cluster_id: Str,
+    /// What was configured at the start.
+    pub(crate) config: BrokerConfig,
+    /// The bounds that clients meet.
+    pub(crate) limits: Limits,
+    /// Time.
+    pub(crate) clock: Arc<Clock>,
+    /// What requests may hold.
+    pub(crate) request_memory: Arc<MemoryPool>,
+    /// Who is connected.
+    pub(crate) connections: Arc<ConnectionRegistry>,
+    /// The cluster's metadata.
+    pub(crate) quorum: Quorum,
+    /// Producer ids that are this broker's to give.
+    pub(crate) producer_ids: Mutex<ProducerIdBlock>,
+    /// The partitions here.
+    pub(crate) topics: Arc<Topics>,
+    /// Where their logs are.
+    pub(crate) directories: Vec<Arc<LogDirectory>>,
+    /// Incremental fetch sessions.
+    pub(crate) fetch_sessions: Mutex<FetchSessions<FetchKey>>,
+    /// Cancelled when the broker begins to shut down.
+    pub(crate) stopping: CancellationToken,
+}
+
+impl Core {
+    /// Opens everything that a broker needs to serve, and nothing that listens.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub(crate) fn open(config: BrokerConfig) -> Result<Arc<Core>, StartError> {
+        let storage = storage::storage();
+        let limits = Limits::new(&config, storage::descriptors_max());
+        let clock = Arc::new(Clock::new());
+        let topics = Arc::new(Topics::default());
+        let Opened { cluster_id, directories, metadata_log, image } =
+            replicas::open_directories(&config, &storage)?;
+        let follower =
+            Replicas::open(config.clone(), Arc::clone(&clock), directories.clone(), Arc::clone(&topics), &image);
+        let quorum = Quorum::start(metadata_log, image, follower).map_err(StartError::Thread)?;
+        Ok(Arc::new(Core {
+            node_id: BrokerId::new(config.node_id),
+            cluster_id: Str::from(cluster_id),
+            request_memory: MemoryPool::new(limits.request_memory_bytes),
+            limits,
+            clock,
+            connections: Arc::default(),
+            quorum,
+            producer_ids: Mutex::default(),
+            topics,
+            directories,
+            fetch_sessions: Mutex::new(FetchSessions::new(config.max_incremental_fetch_session_cache_slots)),
+            stopping: CancellationToken::new(),
+            config,
+        }))
+    }
+
+    /// Writes everything that the next start would otherwise have to recover. Nothing may be appended any more.
+    ///
+    /// # Errors
+    /// The first failure, after the rest was tried.
+    pub(crate) fn close(&self) -> Result<(), LogError> {
+        self.quorum.close();
+        let mut closed = Ok(());
+        for directory in &self.directories {
+            directory.close();
+            closed = closed.and(directory.dir().close());
+        }
+        closed
+    }
+
+    /// A topic id that was never used.
+    pub(crate) fn new_topic_id() -> TopicId {
+        TopicId::new(rng::uuid())
+    }
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        // The threads of a directory hold it, and with it its lock; without a word they would wait for ever.
+        self.directories.iter().for_each(|directory| directory.stop());
+    }
+}

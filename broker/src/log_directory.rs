@@ -1,0 +1,133 @@
+//! One log directory at work: its two threads, and whether it can be used at all.
+//!
+//! Every fsync that a producer waits for happens on the directory's sync thread: its queue holds a partition at most once,
+//! and one fdatasync answers for everything appended before it. That is the group commit behind `flush.messages=1`. A
+//! second thread prepares segments ahead of need, so that a roll is a rename and never waits. A failed fsync ends the
+//! directory for the life of the process (RELIABILITY §3): its partitions answer KAFKA_STORAGE_ERROR, and it is never
+//! tried again. A full disk is not a failure; appends are refused until there is room again.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+
+use ottla_log::{LogDir, LogError};
+use parking_lot::Mutex;
+use tracing::{error, warn};
+
+use crate::partition_queue::PartitionQueue;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct LogDirectory {
+    dir: LogDir,
+    offline: AtomicBool,
+    partition_count: AtomicUsize,
+    sync_queue: PartitionQueue,
+    prepare_queue: PartitionQueue,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl LogDirectory {
+    /// Takes over an opened directory and starts its threads.
+    ///
+    /// # Errors
+    /// The system has no thread to give.
+    pub(crate) fn start(dir: LogDir) -> io::Result<Arc<LogDirectory>> {
+        let directory = Arc::new(LogDirectory {
+            dir,
+            offline: AtomicBool::new(false),
+            partition_count: AtomicUsize::new(0),
+            sync_queue: PartitionQueue::default(),
+            prepare_queue: PartitionQueue::default(),
+            threads: Mutex::new(Vec::new()),
+        });
+        directory.spawn("ottla-sync", LogDirectory::sync_until_closed)?;
+        directory.spawn("ottla-prepare", LogDirectory::prepare_until_closed)?;
+        Ok(directory)
+    }
+
+    fn spawn(self: &Arc<Self>, name: &str, work: fn(&LogDirectory)) -> io::Result<()> {
+        let directory = Arc::clone(self);
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || work(&directory))?;
+        self.threads.lock().push(thread);
+        Ok(())
+    }
+
+    /// The directory itself.
+    pub(crate) fn dir(&self) -> &LogDir {
+        &self.dir
+    }
+
+    /// Whether an fsync failed here.
+    pub(crate) fn is_offline(&self) -> bool {
+        self.offline.load(Ordering::Acquire)
+    }
+
+    /// How many partitions were opened here, for placing the next.
+    pub(crate) fn partition_count(&self) -> usize {
+        self.partition_count.load(Ordering::Relaxed)
+    }
+
+    /// Counts a partition in.
+    pub(crate) fn count_partition(&self) {
+        self.partition_count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The partitions to sync.
+    pub(crate) fn sync_queue(&self) -> &PartitionQueue {
+        &self.sync_queue
+    }
+
+    /// The partitions to prepare the next segment of.
+    pub(crate) fn prepare_queue(&self) -> &PartitionQueue {
+        &self.prepare_queue
+    }
+
+    /// Has the threads end after what is queued, without waiting for them.
+    pub(crate) fn stop(&self) {
+        self.sync_queue.close();
+        self.prepare_queue.close();
+    }
+
+    /// Has the threads end after what is queued, and waits for that.
+    pub(crate) fn close(&self) {
+        self.stop();
+        for thread in std::mem::take(&mut *self.threads.lock()) {
+            if thread.join().is_err() {
+                error!(directory = %self.dir.path().display(), "a thread of the log directory has panicked");
+            }
+        }
+    }
+
+    /// Notes a failure; one that the directory does not survive takes it offline, which is said once in the log.
+    pub(crate) fn note_failure(&self, failure: &LogError) {
+        let directory = self.dir.path().display();
+        if !matches!(failure, LogError::DirectoryDead(_)) && !self.dir.is_dead() {
+            warn!(%directory, error = %failure, "background work on a log failed");
+        } else if !self.offline.swap(true, Ordering::AcqRel) {
+            error!(%directory, error = %failure, "the log directory is offline until the next start");
+        }
+    }
+
+    fn sync_until_closed(&self) {
+        while let Some(partitions) = self.sync_queue.take_all() {
+            for partition in partitions {
+                if let Err(failure) = partition.sync() {
+                    self.note_failure(&failure);
+                    partition.lose_log();
+                }
+            }
+        }
+    }
+
+    fn prepare_until_closed(&self) {
+        while let Some(partitions) = self.prepare_queue.take_all() {
+            for partition in partitions {
+                if let Err(failure) = partition.prepare_next() {
+                    self.note_failure(&failure);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! Time, in its two kinds: an [`Instant`] that never goes back, for deadlines, and the wall clock in
+//! milliseconds since 1970, for everything that is written to disk or sent to a client.
+//!
+//! A decision never reads the clock itself: it is handed `now`.
+
+use std::time::Duration;
+
+pub use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
+
+/// The monotonic clock, for deadlines and idle times.
+#[allow(clippy::disallowed_methods, reason = "this is the one place that reads the monotonic clock")]
+pub fn now() -> Instant {
+    Instant::now()
+}
+
+/// The wall clock, in milliseconds since 1970-01-01 UTC. A clock set before 1970 reads as 0.
+#[allow(clippy::disallowed_methods, reason = "this is the one place that reads the wall clock")]
+pub fn wall_clock_ms() -> i64 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// A duration from a Kafka config or request field in milliseconds, where a negative one means zero.
+pub fn duration_ms(millis: i64) -> Duration {
+    Duration::from_millis(u64::try_from(millis).unwrap_or(0))
+}
