@@ -5,6 +5,7 @@
 pub mod alter;
 mod broker;
 pub mod describe;
+pub mod docs;
 pub mod layers;
 pub mod listener;
 pub mod properties;

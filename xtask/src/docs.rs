@@ -9,7 +9,10 @@ use crate::workspace::Workspace;
 
 /// Path and text of every generated file.
 fn generated() -> Vec<(&'static str, String)> {
-    vec![("docs/reference/apis.md", protocol::apis()), ("docs/reference/errors.md", protocol::errors())]
+    let mut files =
+        vec![("docs/reference/apis.md", protocol::apis()), ("docs/reference/errors.md", protocol::errors())];
+    files.extend(ottla_cluster::config::docs::pages());
+    files
 }
 
 /// Writes them all.

@@ -182,7 +182,8 @@ fn contradiction(place: String, why: impl Into<String>) -> ConfigError {
 
 /// Both names of the node's id say the same afterwards, as in Kafka.
 fn unite_node_id(settings: &Settings, values: &mut Overrides) -> Result<(), ConfigError> {
-    let id = match (settings.get("node.id"), settings.get("broker.id")) {
+    let older = settings.get("broker.id").filter(|id| id.trim() != "-1");
+    let id = match (settings.get("node.id"), older) {
         (Some(node), Some(broker)) if node.trim() != broker.trim() => {
             let why =
                 format!("node.id is {node} and broker.id is {broker}: they are two names of one number");
@@ -284,8 +285,8 @@ mod tests {
                 "broker.id: node.id is 1 and broker.id is 2: they are two names of one number",
             ),
             (
-                &[("broker.id", "-1")],
-                "broker.id: Invalid value -1 for configuration node.id: Value must be at least 0",
+                &[("broker.id", "-2")],
+                "broker.id: Invalid value -2 for configuration node.id: Value must be at least 0",
             ),
             (&[("log.dirs", "")], "log.dirs: there is no directory for the data"),
             (&[("log.dirs", "/a,/a/")], "log.dirs: a directory is named twice"),

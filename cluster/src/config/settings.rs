@@ -188,7 +188,7 @@ impl Settings {
         let note = |(key, setting): (&String, &Setting)| {
             let row = table::broker(key);
             let why = match row {
-                Some(row) if row.default == Some(setting.value.trim()) => return None,
+                Some(row) if says_the_default(row, &setting.value) => return None,
                 Some(row) => row.note()?,
                 None => "it belongs to a plug-in that ottla does not load",
             };
@@ -212,6 +212,14 @@ impl Settings {
         }
         self.values.insert(key.to_owned(), Setting { value: value.to_owned(), place });
         Ok(())
+    }
+}
+
+/// Whether nothing would change if the value were left out.
+fn says_the_default(row: &Row, value: &str) -> bool {
+    match row.default {
+        None => value.trim().is_empty(),
+        Some(_) => row.parse(value).is_ok_and(|value| value == row.default_value()),
     }
 }
 

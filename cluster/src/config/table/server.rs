@@ -12,7 +12,7 @@ pub(super) const SERVER: &[Row] = rows! {
     "node.id" Int "1" [AtLeast(0)] ReadOnly Honour,
         "The number of this node; it is unique in the cluster.";
     "broker.id" Int "-1" [Any] ReadOnly Honour,
-        "The older name of `node.id`; when both are given they must agree.";
+        "The older name of `node.id`; when both are given they must agree; -1 is as if it were not given.";
     "process.roles" List "broker,controller" [OneOf(&["broker", "controller"])] ReadOnly Accept(notes::ROLES),
         "The roles of this process. Every ottla node is broker and controller.";
     "broker.rack" Text null [Any] ReadOnly Honour,
