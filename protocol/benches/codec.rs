@@ -21,13 +21,9 @@ const TOPIC: &str = "nycflights13";
 
 fn produce_request(partitions: i32) -> ProduceRequest {
     let records = Bytes::from(vec![7; 16 * 1024]);
-    let partition =
-        |index| PartitionProduceData { index, records: Some(records.clone()), ..Default::default() };
-    let topic = TopicProduceData {
-        name: Str::from(TOPIC),
-        partition_data: (0..partitions).map(partition).collect(),
-        ..Default::default()
-    };
+    let partition = |index| PartitionProduceData { index, records: Some(records.clone()) };
+    let topic =
+        TopicProduceData { name: Str::from(TOPIC), partition_data: (0..partitions).map(partition).collect() };
     ProduceRequest { acks: -1, timeout_ms: 30_000, topic_data: vec![topic], ..Default::default() }
 }
 
@@ -41,7 +37,6 @@ fn produce_response(partitions: i32) -> ProduceResponse {
     let topic = TopicProduceResponse {
         name: Str::from(TOPIC),
         partition_responses: (0..partitions).map(partition).collect(),
-        ..Default::default()
     };
     ProduceResponse { responses: vec![topic], ..Default::default() }
 }
@@ -53,11 +48,7 @@ fn fetch_request(partitions: i32) -> FetchRequest {
         partition_max_bytes: 1 << 20,
         ..Default::default()
     };
-    let topic = FetchTopic {
-        topic: Str::from(TOPIC),
-        partitions: (0..partitions).map(partition).collect(),
-        ..Default::default()
-    };
+    let topic = FetchTopic { topic: Str::from(TOPIC), partitions: (0..partitions).map(partition).collect() };
     FetchRequest { max_wait_ms: 500, min_bytes: 1, topics: vec![topic], ..Default::default() }
 }
 
@@ -71,7 +62,6 @@ fn fetch_response(partitions: i32) -> FetchResponse {
     let topic = FetchableTopicResponse {
         topic: Str::from(TOPIC),
         partitions: (0..partitions).map(partition).collect(),
-        ..Default::default()
     };
     FetchResponse { responses: vec![topic], ..Default::default() }
 }

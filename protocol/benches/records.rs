@@ -26,13 +26,11 @@ fn value(size: usize, seed: u64) -> Vec<u8> {
 }
 
 fn fill(builder: &mut BatchBuilder, values: &[Vec<u8>], batch_bytes: usize) -> i32 {
-    let mut timestamp = 1_700_000_000_000;
-    for value in values.iter().cycle() {
+    for (timestamp, value) in (1_700_000_000_000..).zip(values.iter().cycle()) {
         if builder.size_estimate() + value.len() + 16 > batch_bytes {
             break;
         }
         builder.push(timestamp, None, Some(value), &[]).expect("far from two gigabytes");
-        timestamp += 1;
     }
     builder.records_count()
 }

@@ -1,6 +1,8 @@
 //! Decompression bombs, one per codec, and what they cost: the peak of this process is measured, so it is a test
 //! binary of its own with a single test.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
 use bytes::Bytes;
 use ottla_protocol::ErrorCode;
 use ottla_protocol::records::{BatchBuilder, BatchError, Compression, OutputLimit, Rules, ValidBatch};

@@ -1,6 +1,8 @@
 //! Batches that lie. Each field's lie has its own error, every flipped bit and every cut is noticed, and nothing that
 //! is claimed is believed.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
 use bytes::Bytes;
 use ottla_protocol::records::{
     BatchBuilder, BatchError, BatchHeader, BatchProducer, Compression, OutputLimit, RecordFault, Rules,

@@ -1,6 +1,8 @@
 //! Record batches against a second implementation: what `kafka-protocol` writes (with the C libraries of LZ4 and
 //! Zstandard, and linked LZ4 blocks under a content checksum) we read, and what we write it reads.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::protocol::StrBytes;
 use kafka_protocol::records as oracle;

@@ -1,5 +1,7 @@
 //! What goes into a batch comes out of it, for every codec and every shape of record.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
 use bytes::Bytes;
 use ottla_protocol::records::{
     BatchBuilder, BatchProducer, Codec, Compression, OutputLimit, Rules, TimestampType, ValidBatch, batches,
