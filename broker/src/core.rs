@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::connection::ConnectionRegistry;
+use crate::coordinators::GroupCoordinators;
 use crate::handlers::FetchKey;
 use crate::limits::Limits;
 use crate::log_directory::LogDirectory;
@@ -52,6 +53,8 @@ pub(crate) struct Core {
     pub(crate) directories: Vec<Arc<LogDirectory>>,
     /// Incremental fetch sessions.
     pub(crate) fetch_sessions: Mutex<FetchSessions<FetchKey>>,
+    /// The groups that this broker coordinates.
+    pub(crate) groups: GroupCoordinators,
     /// Cancelled when the broker begins to shut down.
     pub(crate) stopping: CancellationToken,
 }
@@ -82,6 +85,7 @@ impl Core {
             producer_ids: Mutex::default(),
             topics,
             directories,
+            groups: GroupCoordinators::new(&config),
             fetch_sessions: Mutex::new(FetchSessions::new(config.max_incremental_fetch_session_cache_slots)),
             stopping: CancellationToken::new(),
             config,

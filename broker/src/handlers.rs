@@ -22,19 +22,30 @@ mod alter_configs;
 mod api_versions;
 mod create_partitions;
 mod create_topics;
+mod delete_groups;
 mod delete_records;
 mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
+mod describe_groups;
 mod describe_log_dirs;
 mod describe_topic_partitions;
 mod fetch;
+mod find_coordinator;
+mod heartbeat;
 mod incremental_alter_configs;
 mod init_producer_id;
+mod join_group;
+mod leave_group;
+mod list_groups;
 mod list_offsets;
 mod metadata;
+mod offset_commit;
+mod offset_delete;
+mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
+mod sync_group;
 
 /// What a handler knows beside the request's body.
 #[derive(Debug, Clone)]
@@ -124,6 +135,15 @@ served! {
     Fetch => whole(fetch),
     ListOffsets => now(list_offsets),
     Metadata => later(metadata),
+    OffsetCommit => later(offset_commit),
+    OffsetFetch => later(offset_fetch),
+    FindCoordinator => later(find_coordinator),
+    JoinGroup => later(join_group),
+    Heartbeat => later(heartbeat),
+    LeaveGroup => later(leave_group),
+    SyncGroup => later(sync_group),
+    DescribeGroups => later(describe_groups),
+    ListGroups => later(list_groups),
     ApiVersions => now(api_versions),
     CreateTopics => later(create_topics),
     DeleteTopics => later(delete_topics),
@@ -134,7 +154,9 @@ served! {
     AlterConfigs => later(alter_configs),
     DescribeLogDirs => now(describe_log_dirs),
     CreatePartitions => later(create_partitions),
+    DeleteGroups => later(delete_groups),
     IncrementalAlterConfigs => later(incremental_alter_configs),
+    OffsetDelete => later(offset_delete),
     DescribeCluster => now(describe_cluster),
     DescribeTopicPartitions => now(describe_topic_partitions),
 }

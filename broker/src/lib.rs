@@ -33,6 +33,8 @@ mod response;
 
 mod handlers;
 mod produce_reply;
+mod append_ticket;
+mod coordinators;
 mod error_code;
 
 mod quorum;

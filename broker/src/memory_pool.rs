@@ -47,6 +47,7 @@ impl MemoryPool {
     }
 
     /// Bytes that are charged now.
+    #[cfg(test)]
     pub(crate) fn used_bytes(&self) -> usize {
         self.used_bytes.load(Ordering::Relaxed)
     }

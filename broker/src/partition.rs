@@ -16,18 +16,19 @@ use ottla_cluster::partition::{
 use ottla_cluster::time::Monotonic;
 use ottla_log::{AppendError, AppendOrigin, Appended, Log, LogError, Retained, Stamp};
 use ottla_protocol::records::ValidBatch;
-use ottla_protocol::{ErrorCode, LeaderEpoch, Offset, TopicId, TopicPartition};
+use ottla_protocol::{ErrorCode, LeaderEpoch, Offset, TopicPartition};
 use parking_lot::{Mutex, MutexGuard};
 
 pub(crate) use self::fetch_waits::{FetchWait, FetchWaits};
 use crate::error_code;
 use crate::log_directory::LogDirectory;
 use crate::partition_config::PartitionConfig;
-use crate::produce_reply::{Acks, ProduceTicket};
+use crate::append_ticket::AppendTicket;
+use crate::produce_reply::Acks;
 
 #[derive(Debug)]
 struct Leading {
-    machine: Leader<ProduceTicket>,
+    machine: Leader<AppendTicket>,
     /// Bytes appended above the high watermark.
     unpublished_bytes: i64,
 }
@@ -37,8 +38,6 @@ struct Leading {
 pub(crate) struct Partition {
     /// Topic name and index.
     pub(crate) topic_partition: TopicPartition,
-    /// The topic's identity.
-    pub(crate) topic_id: TopicId,
     log: Arc<Log>,
     directory: Arc<LogDirectory>,
     config: ArcSwap<PartitionConfig>,
@@ -63,7 +62,6 @@ impl Partition {
     /// Begins to lead `log`.
     pub(crate) fn lead(
         topic_partition: TopicPartition,
-        topic_id: TopicId,
         log: Arc<Log>,
         directory: Arc<LogDirectory>,
         config: PartitionConfig,
@@ -75,7 +73,6 @@ impl Partition {
         let waits = FetchWaits::new(machine.high_watermark());
         Arc::new(Partition {
             topic_partition,
-            topic_id,
             log,
             directory,
             config: ArcSwap::from_pointee(config),
@@ -150,8 +147,9 @@ impl Partition {
         acks: Acks,
         now_ms: i64,
         deadline: Monotonic,
-        ticket: ProduceTicket,
+        ticket: impl Into<AppendTicket>,
     ) {
+        let ticket = ticket.into();
         let partition = Arc::clone(self);
         let bytes = batch.size_in_bytes() as i64;
         let stamp = Stamp { leader_epoch: self.leader_epoch, now_ms, origin: AppendOrigin::Client };
@@ -168,7 +166,7 @@ impl Partition {
         acks: Acks,
         now_ms: i64,
         deadline: Monotonic,
-        ticket: ProduceTicket,
+        ticket: AppendTicket,
     ) {
         ticket.appended(appended);
         let end_offset = appended.last_offset.next();
@@ -196,7 +194,7 @@ impl Partition {
         }
     }
 
-    fn refused(&self, error: &AppendError, ticket: ProduceTicket) {
+    fn refused(&self, error: &AppendError, ticket: AppendTicket) {
         if let AppendError::Log(failure @ LogError::DirectoryDead(_)) = error {
             self.directory.note_failure(failure);
         }

@@ -194,7 +194,7 @@ impl Replicas {
             acknowledgement: config.acknowledgement(),
         };
         let (id, now) = (partition.clone(), self.clock.now());
-        Ok(Partition::lead(id, topic_id, log, Arc::clone(directory), config.clone(), now, start))
+        Ok(Partition::lead(id, log, Arc::clone(directory), config.clone(), now, start))
     }
 
     fn emptiest_directory(&self) -> &Arc<LogDirectory> {

@@ -21,6 +21,9 @@ const MAX_TIMESTAMP: i64 = -3;
 /// `isolation_level` of a consumer that reads committed.
 const READ_COMMITTED: i8 = 1;
 
+/// The first version whose response carries the epoch of the record.
+const LEADER_EPOCH_SINCE: i16 = 4;
+
 /// The first version that knows [`MAX_TIMESTAMP`].
 const MAX_TIMESTAMP_SINCE: i16 = 7;
 
@@ -70,7 +73,7 @@ fn offset_of(
         Some((timestamp, offset)) => ListOffsetsPartitionResponse {
             timestamp,
             offset: offset.get(),
-            leader_epoch: epoch_at(partition, offset),
+            leader_epoch: if api_version < LEADER_EPOCH_SINCE { -1 } else { epoch_at(partition, offset) },
             ..row
         },
     })
