@@ -4,12 +4,6 @@
 
 use ottla_log::{AppendError, LogError, ReadError};
 use ottla_protocol::ErrorCode;
-use ottla_protocol::records::BatchError;
-
-/// The code for a batch that the gateway refused.
-pub(crate) fn of_batch_error(error: &BatchError) -> ErrorCode {
-    error.code()
-}
 
 /// The code for an append that did not happen.
 pub(crate) fn of_append_error(error: &AppendError) -> ErrorCode {

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ottla_log::Appended;
 use ottla_protocol::codec::Str;
-use ottla_protocol::messages::produce::{PartitionProduceResponse, ProduceRequest, ProduceResponse};
+use ottla_protocol::messages::produce::{BatchIndexAndErrorMessage, PartitionProduceResponse, ProduceRequest, ProduceResponse};
 use ottla_protocol::{ErrorCode, Offset};
 use parking_lot::Mutex;
 
@@ -108,6 +108,13 @@ impl ProduceTicket {
             row.log_append_time_ms = appended.log_append_time.unwrap_or(-1);
             row.log_start_offset = appended.log_start_offset.get();
         });
+    }
+
+    /// Names the record for which the batch is refused (KIP-467).
+    pub(crate) fn blame(&self, record: Option<i32>, message: Option<&str>) {
+        let Some(batch_index) = record else { return };
+        let batch_index_error_message = message.map(Str::from);
+        self.write(|row| row.record_errors = vec![BatchIndexAndErrorMessage { batch_index, batch_index_error_message }]);
     }
 
     /// Acknowledges the batch.

@@ -1,7 +1,7 @@
 //! Nothing that a client sends kills the broker, makes it forget, or costs it memory that was never sent
 //! (RELIABILITY §5). After each attack the broker still serves somebody else.
 
-mod support;
+mod raw;
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use ottla_protocol::ErrorCode;
 use ottla_protocol::messages::metadata::MetadataRequest;
 use ottla_protocol::records::crc32c;
-use support::{Client, PATIENCE, TestBroker, batch, fetched, produce};
+use raw::{Client, PATIENCE, TestBroker, batch, fetched, produce};
 use tokio::io::AsyncWriteExt;
 
 /// A request frame by hand: key, version, correlation id 7, null client id, then `body`.
@@ -129,7 +129,7 @@ async fn a_declared_100_mib_that_never_come_cost_no_memory() {
     let mut idle = Vec::new();
     for _ in 0..50 {
         let mut client = broker.connect().await;
-        client.send_bytes(&(100 << 20u32).to_be_bytes()).await;
+        client.send_bytes(&(100u32 << 20).to_be_bytes()).await;
         client.send_bytes(&[0; 100]).await;
         idle.push(client);
     }
@@ -155,7 +155,7 @@ async fn an_idle_connection_is_closed_but_not_one_that_waits_for_us() {
     let mut waiting = broker.connect().await;
     waiting.create_topic("quiet", 1, &[]).await;
     let mut idle = broker.connect().await;
-    let mut patient = support::fetch("quiet", 0);
+    let mut patient = raw::fetch("quiet", 0);
     (patient.max_wait_ms, patient.min_bytes) = (1500, 1);
     waiting.send(12, patient).await;
     assert_eq!(idle.wait_for_close().await, 0);
@@ -222,7 +222,7 @@ async fn a_client_that_never_reads_is_not_served_without_bound() {
     let before = anonymous_memory();
     let mut deaf = broker.connect().await;
     for _ in 0..2_000 {
-        let request = support::fetch("wide", 0);
+        let request = raw::fetch("wide", 0);
         let sent = tokio::time::timeout(Duration::from_millis(200), deaf.send(12, request)).await;
         if sent.is_err() {
             break; // The broker has stopped reading: back-pressure.
@@ -256,7 +256,7 @@ async fn lying_batches_are_refused_before_anything_is_appended() {
         ("a count too small", resigned(changed(57, &1i32.to_be_bytes())), ErrorCode::INVALID_RECORD),
         ("a control batch", resigned(changed(21, &0x20i16.to_be_bytes())), ErrorCode::INVALID_RECORD),
         ("two batches", Bytes::from(two), ErrorCode::INVALID_RECORD),
-        ("a codec that is none", resigned(changed(21, &7i16.to_be_bytes())), ErrorCode::CORRUPT_MESSAGE),
+        ("a codec that is none", resigned(changed(21, &7i16.to_be_bytes())), ErrorCode::UNSUPPORTED_COMPRESSION_TYPE),
     ];
     for (lie, bytes, code) in lies {
         let refused = client.produce("truth", -1, bytes).await;
@@ -296,7 +296,7 @@ async fn a_client_that_goes_away_in_the_middle_harms_nobody() {
     let broker = TestBroker::with_topics(&["left"]).await;
     for _ in 0..20 {
         let mut client = broker.connect().await;
-        let mut patient = support::fetch("left", 0);
+        let mut patient = raw::fetch("left", 0);
         (patient.max_wait_ms, patient.min_bytes) = (60_000, 1);
         client.send(12, patient).await;
         client.send_bytes(&[0, 0, 1]).await;

@@ -1,12 +1,12 @@
 //! Starting, stopping and starting again: what is kept, who is refused, and that brokers do not know of each other.
 
-mod support;
+mod raw;
 
 use ottla_broker::{Broker, StartError};
 use ottla_protocol::ErrorCode;
 use ottla_protocol::messages::list_offsets::{ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic};
 use ottla_protocol::messages::metadata::{MetadataRequest, MetadataResponse};
-use support::{TestBroker, batch, batch_at, config, fetch, fetched, produce, start_error};
+use raw::{TestBroker, batch, batch_at, config, fetch, fetched, produce, start_error};
 
 #[tokio::test]
 async fn a_clean_restart_keeps_topics_records_and_ids() {
@@ -29,7 +29,7 @@ async fn a_clean_restart_keeps_topics_records_and_ids() {
 async fn a_dropped_broker_loses_nothing_that_was_acknowledged() {
     let directory = tempfile::tempdir().unwrap();
     let broker = Broker::start(config(directory.path(), &[])).await.unwrap();
-    let mut client = support::Client::connect(broker.address()).await;
+    let mut client = raw::Client::connect(broker.address()).await;
     client.create_topic("kept", 1, &[]).await;
     for round in 0..10 {
         assert_eq!(client.produce("kept", -1, batch(&["a"])).await.base_offset, round);
@@ -44,7 +44,7 @@ async fn a_dropped_broker_loses_nothing_that_was_acknowledged() {
             Err(other) => panic!("{other}"),
         }
     };
-    let mut client = support::Client::connect(broker.address()).await;
+    let mut client = raw::Client::connect(broker.address()).await;
     assert_eq!(fetched(&client.fetch("kept", 0).await).len(), 10);
 }
 

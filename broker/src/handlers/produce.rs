@@ -13,7 +13,6 @@ use ottla_protocol::records::{BatchError, OutputLimit, Rules, TimestampBounds, V
 
 use super::RequestContext;
 use crate::connection::Handled;
-use crate::error_code;
 use crate::partition::Partition;
 use crate::partition_config::PartitionConfig;
 use crate::produce_reply::{Acks, ProduceReply, ProduceTicket};
@@ -26,17 +25,24 @@ const ZSTD_SINCE: i16 = 7;
 struct Refusal {
     code: ErrorCode,
     message: Option<String>,
+    /// The record that is to blame, counted from 0, when there is one.
+    record: Option<i32>,
 }
 
 impl From<ErrorCode> for Refusal {
     fn from(code: ErrorCode) -> Refusal {
-        Refusal { code, message: None }
+        Refusal { code, message: None, record: None }
     }
 }
 
 impl From<BatchError> for Refusal {
     fn from(error: BatchError) -> Refusal {
-        Refusal { code: error_code::of_batch_error(&error), message: Some(error.to_string()) }
+        let record = match &error {
+            BatchError::Record { record, .. } => Some(*record),
+            BatchError::Timestamp { record, .. } => *record,
+            _ => None,
+        };
+        Refusal { code: error.code(), message: Some(error.to_string()), record }
     }
 }
 
@@ -89,6 +95,7 @@ pub(super) fn handle(context: RequestContext, mut request: ProduceRequest) -> Ha
 }
 
 fn refuse(ticket: ProduceTicket, refusal: Refusal) {
+    ticket.blame(refusal.record, refusal.message.as_deref());
     ticket.refuse(refusal.code, None, refusal.message);
 }
 
@@ -104,6 +111,7 @@ fn check(
         partition.check_in_sync().map_err(|too_few| Refusal {
             code: ErrorCode::NOT_ENOUGH_REPLICAS,
             message: Some(too_few.to_string()),
+            record: None,
         })?;
     }
     let config = partition.config();
