@@ -8,6 +8,7 @@
 
 pub mod config;
 pub mod error;
+pub mod inspect;
 pub mod storage;
 
 mod append;
@@ -17,17 +18,20 @@ mod dir;
 mod directory_state;
 mod epoch_cache;
 mod file_slice;
+mod group;
 mod last_stable;
 mod log;
 mod maintenance;
 mod offset_index;
 mod open;
+mod partition_files;
 mod producer_snapshot;
 mod producer_state;
 mod published_pair;
 mod read;
 mod recovery;
 mod retention;
+mod roll;
 mod scan;
 mod sealed_index;
 mod segment;
@@ -36,6 +40,8 @@ mod time_index;
 mod truncation;
 mod txn_index;
 mod validate;
+mod verify;
+mod writer;
 
 pub use append::{Appended, Stamp};
 pub use config::{LogConfig, MessageTimestampType};
@@ -51,3 +57,4 @@ pub use recovery::Recovery;
 pub use retention::Retained;
 pub use time_index::TimestampOffset;
 pub use txn_index::AbortedTransaction;
+pub use verify::{Finding, Verification, verify_partition};

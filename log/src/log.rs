@@ -16,7 +16,7 @@ use arc_swap::ArcSwap;
 use ottla_protocol::{LeaderEpoch, Offset, TopicPartition};
 use parking_lot::{Mutex, RwLock};
 
-use crate::append::{Queue, Writer};
+use crate::append::Queue;
 use crate::config::LogConfig;
 use crate::directory_state::DirectoryState;
 use crate::epoch_cache::{EpochCache, EpochStart};
@@ -27,6 +27,7 @@ use crate::producer_state::ProducerEntry;
 use crate::segments::Segments;
 use crate::storage::Storage;
 use crate::txn_index::{AbortedTransaction, TxnIndex};
+use crate::writer::Writer;
 
 pub(crate) const LEADER_EPOCHS: &str = "leader-epoch-checkpoint";
 

@@ -11,12 +11,13 @@ use std::sync::atomic::Ordering;
 
 use ottla_protocol::Offset;
 
-use crate::append::{Writer, segment_bytes_max};
 use crate::error::LogError;
 use crate::log::{LEADER_EPOCHS, Log};
 use crate::producer_snapshot;
+use crate::roll::segment_bytes_max;
 use crate::segment::{Segment, segment_path, suffix};
 use crate::storage::{Access, Storage, remove_if_present, write_all_at};
+use crate::writer::Writer;
 
 pub(crate) const NEXT_PREPARED: &str = "next.prepared";
 

@@ -32,7 +32,7 @@ pub(crate) struct OffsetIndex {
 
 #[derive(Debug)]
 enum Entries {
-    Growing(AppendOnly<AtomicEntry>),
+    Growing(Box<AppendOnly<AtomicEntry>>),
     Sealed(SealedIndex<OFFSET_INDEX_ENTRY_BYTES>),
 }
 
@@ -54,7 +54,7 @@ impl Slot for AtomicEntry {
 
 impl OffsetIndex {
     pub(crate) fn growing(base_offset: Offset) -> Self {
-        Self { base_offset, entries: Entries::Growing(AppendOnly::new()) }
+        Self { base_offset, entries: Entries::Growing(Box::new(AppendOnly::new())) }
     }
 
     pub(crate) fn sealed(base_offset: Offset, file: SealedIndex<OFFSET_INDEX_ENTRY_BYTES>) -> Self {

@@ -12,11 +12,12 @@ use ottla_protocol::records::{Rules, ValidBatch};
 use ottla_protocol::{Offset, TopicPartition};
 use parking_lot::{Mutex, RwLock};
 
-use crate::append::{Queue, Writer, end_marker};
+use crate::append::Queue;
 use crate::config::LogConfig;
 use crate::directory_state::DirectoryState;
 use crate::error::LogError;
 use crate::file_slice::FileSlice;
+use crate::group::end_marker;
 use crate::last_stable::LastStable;
 use crate::log::Log;
 use crate::maintenance::Background;
@@ -28,6 +29,7 @@ use crate::segment::{Segment, segment_path, suffix};
 use crate::segments::Segments;
 use crate::storage::{read_file, remove_if_present};
 use crate::txn_index::{AbortedTransaction, TxnIndex};
+use crate::writer::Writer;
 
 impl Log {
     /// Opens the log in `directory`, or creates it there.

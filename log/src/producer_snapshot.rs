@@ -67,7 +67,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Vec<(ProducerId, ProducerEntry)>, &
     }
     let has_window = reader.0.strip_prefix(WINDOW_MAGIC);
     let mut window = Reader(has_window.unwrap_or_default());
-    Ok(entries
+    entries
         .into_iter()
         .map(|(id, mut entry, last)| {
             let older = if has_window.is_some() { window.take(1)?[0] } else { 0 };
@@ -79,7 +79,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Vec<(ProducerId, ProducerEntry)>, &
             }
             Ok((id, entry))
         })
-        .collect::<Result<_, &'static str>>()?)
+        .collect()
 }
 
 struct Reader<'a>(&'a [u8]);

@@ -107,11 +107,11 @@ impl Log {
         let segments = self.segments.load();
         let mut best: Option<(i64, &Segment, Offset)> = None;
         for segment in segments.from(start) {
-            if let Some(largest) = segment.largest_timestamp()? {
-                if best.is_none_or(|(timestamp, ..)| largest.timestamp > timestamp) && largest.offset >= start
-                {
-                    best = Some((largest.timestamp, segment, largest.offset));
-                }
+            let Some(largest) = segment.largest_timestamp()?.filter(|largest| largest.offset >= start) else {
+                continue;
+            };
+            if best.is_none_or(|(timestamp, ..)| largest.timestamp > timestamp) {
+                best = Some((largest.timestamp, segment, largest.offset));
             }
         }
         let Some((timestamp, segment, offset)) = best else {

@@ -5,7 +5,7 @@
 //! recovery point is an error that leaves every byte as it is. Invariant: opening twice gives the same log.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ottla_protocol::records::{BatchHeader, NO_TIMESTAMP};
@@ -15,10 +15,11 @@ use crate::config::LogConfig;
 use crate::epoch_cache::EpochCache;
 use crate::error::LogError;
 use crate::log::LEADER_EPOCHS;
-use crate::maintenance::{NEXT_PREPARED, write_whole};
+use crate::maintenance::write_whole;
 use crate::offset_index::{self, OFFSET_INDEX_ENTRY_BYTES};
+use crate::partition_files::PartitionFiles;
 use crate::scan::{BatchScan, HeaderScan};
-use crate::segment::{LogFile, Segment, base_offset_of, segment_path, suffix};
+use crate::segment::{LogFile, Segment, segment_path, suffix};
 use crate::storage::{Access, Storage, read_file, remove_if_present};
 use crate::time_index::{self, TIME_INDEX_ENTRY_BYTES, TimestampOffset};
 use crate::truncation::Rewalked;
@@ -64,16 +65,6 @@ pub(crate) struct Opened {
     pub(crate) recovery: Recovery,
 }
 
-/// The files of a partition by kind.
-#[derive(Debug, Default)]
-struct Files {
-    logs: BTreeMap<Offset, u64>,
-    offset_indexes: BTreeMap<Offset, u64>,
-    time_indexes: BTreeMap<Offset, u64>,
-    snapshots: Vec<Offset>,
-    txn_indexes: Vec<Offset>,
-}
-
 /// A segment as far as it could be read, its indexes on the heap.
 struct Walked {
     segment: Segment,
@@ -81,12 +72,14 @@ struct Walked {
     bytes_since_index_entry: u64,
     size: u64,
     next_offset: Offset,
+    /// The epoch of the last batch that was walked, here or in the segment before.
+    latest_epoch: Option<LeaderEpoch>,
     damage: Option<String>,
 }
 
 impl Opening<'_> {
     pub(crate) fn open(&self) -> Result<Opened, LogError> {
-        let files = self.files()?;
+        let files = PartitionFiles::list(&**self.storage, self.directory)?;
         let recovery_point = self.recovery_point.max(self.log_start);
         let epochs_path = self.directory.join(LEADER_EPOCHS);
         let (mut epochs, epochs_are_lost) = match EpochCache::read(&**self.storage, &epochs_path) {
@@ -102,7 +95,7 @@ impl Opening<'_> {
         }
         let mut recovery = Recovery::default();
         let mut segments = Vec::with_capacity(files.logs.len());
-        let mut last = None;
+        let (mut last, mut previous_epoch) = (None, None);
         let bases: Vec<(Offset, u64)> = files.logs.iter().map(|(base, size)| (*base, *size)).collect();
         for (place, &(base, size)) in bases.iter().enumerate() {
             let next_base = bases.get(place + 1).map(|(next, _)| *next);
@@ -114,12 +107,16 @@ impl Opening<'_> {
                 segments.push(sealed);
                 continue;
             }
-            let mut visit = |header: &BatchHeader, is_new: bool| {
-                if is_new || epochs_are_lost {
-                    note_epoch(&mut epochs, header);
-                }
-            };
-            let mut walked = self.walk(base, size, recovery_point, &mut recovery, &mut visit)?;
+            let log =
+                LogFile::existing(self.storage.clone(), self.log_path(base), self.is_clean.then_some(size));
+            let mut walked = Walked::new(Segment::empty(base, log, self.now_ms));
+            walked.latest_epoch = previous_epoch;
+            self.walk(&mut walked, size, recovery_point, &mut epochs, &mut recovery)?;
+            if epochs_are_lost {
+                walked.segment.publish(walked.size, walked.next_offset);
+                note_epochs(&mut epochs, &walked.segment)?;
+            }
+            previous_epoch = walked.latest_epoch;
             if walked.damage.is_none()
                 && next_base.is_some_and(|next| !self.may_follow(walked.next_offset, next))
             {
@@ -151,7 +148,7 @@ impl Opening<'_> {
         last: Walked,
         recovery: Recovery,
         mut epochs: EpochCache,
-        files: Files,
+        files: PartitionFiles,
     ) -> Result<Opened, LogError> {
         let Walked { segment, largest, bytes_since_index_entry, size, next_offset, .. } = last;
         let file = segment.log().file()?;
@@ -181,47 +178,6 @@ impl Opening<'_> {
         })
     }
 
-    /// Step 1: the files by kind, leftovers removed.
-    fn files(&self) -> Result<Files, LogError> {
-        let entries = self.storage.list(self.directory);
-        let entries = entries.map_err(|error| LogError::io("list", self.directory, error))?;
-        let mut files = Files::default();
-        let mut leftovers = Vec::new();
-        for entry in entries.into_iter().filter(|entry| !entry.is_directory) {
-            let name = entry.name.as_str();
-            if let Some(base) = base_offset_of(name, suffix::LOG) {
-                files.logs.insert(base, entry.len);
-            } else if let Some(base) = base_offset_of(name, suffix::OFFSET_INDEX) {
-                files.offset_indexes.insert(base, entry.len);
-            } else if let Some(base) = base_offset_of(name, suffix::TIME_INDEX) {
-                files.time_indexes.insert(base, entry.len);
-            } else if let Some(offset) = base_offset_of(name, suffix::SNAPSHOT) {
-                files.snapshots.push(offset);
-            } else if let Some(base) = base_offset_of(name, suffix::TXN_INDEX) {
-                files.txn_indexes.push(base);
-            } else if name == NEXT_PREPARED
-                || [suffix::DELETED, ".tmp", ".cleaned"].iter().any(|suffix| name.ends_with(suffix))
-            {
-                leftovers.push(entry.name);
-            }
-        }
-        for (base, name) in files
-            .offset_indexes
-            .keys()
-            .map(|base| (base, suffix::OFFSET_INDEX))
-            .chain(files.time_indexes.keys().map(|base| (base, suffix::TIME_INDEX)))
-        {
-            if !files.logs.contains_key(base) {
-                leftovers.push(format!("{:020}{name}", base.get()));
-            }
-        }
-        for name in leftovers {
-            self.remove(&self.directory.join(name))?;
-        }
-        files.snapshots.sort_unstable();
-        Ok(files)
-    }
-
     fn create_first_segment(&self, start: Offset, mut epochs: EpochCache) -> Result<Opened, LogError> {
         let path = segment_path(self.directory, start, suffix::LOG);
         if start > self.log_start {
@@ -247,7 +203,7 @@ impl Opening<'_> {
     /// Step 2: a segment that lies below the recovery point; no record of it is read unless an index is missing.
     fn trusted(
         &self,
-        files: &Files,
+        files: &PartitionFiles,
         base: Offset,
         size: u64,
         end: Offset,
@@ -321,30 +277,28 @@ impl Opening<'_> {
     /// Steps 3 and 4: the indexes as far as they can be trusted, headers up to the recovery point, whole batches beyond.
     fn walk(
         &self,
-        base: Offset,
+        walked: &mut Walked,
         size: u64,
         recovery_point: Offset,
+        epochs: &mut EpochCache,
         recovery: &mut Recovery,
-        visit: &mut dyn FnMut(&BatchHeader, bool),
-    ) -> Result<Walked, LogError> {
-        let path = segment_path(self.directory, base, suffix::LOG);
+    ) -> Result<(), LogError> {
+        let base = walked.segment.base_offset();
+        let path = self.log_path(base);
         if size > u64::from(u32::MAX) {
             let reason = format!("{size} bytes are more than a segment can have");
             return Err(LogError::Corrupt { path, position: 0, offset: base, reason });
         }
         let trusted_end = if self.is_clean { Offset::MAX } else { recovery_point };
-        let log = LogFile::existing(self.storage.clone(), path.clone(), self.is_clean.then_some(size));
-        let mut walked = Walked::new(Segment::empty(base, log, self.now_ms));
         if size == 0 && base >= recovery_point {
-            return Ok(walked);
+            return Ok(());
         }
         let file = walked.segment.log().file()?.clone();
-        let start = self.load_indexes(&mut walked, size, trusted_end)?;
+        let start = self.load_indexes(walked, size, trusted_end)?;
         let mut headers = HeaderScan::new(&*file, &path, start, size, base);
         while walked.next_offset < trusted_end {
             match headers.next()? {
                 Some(found) => {
-                    visit(&found.header, false);
                     walked.take(&found.header, found.position, self.config);
                 }
                 None => break,
@@ -360,19 +314,15 @@ impl Opening<'_> {
             });
         }
         if self.is_clean {
-            return Ok(walked);
+            return Ok(());
         }
         let scanned_from = walked.size;
         let mut batches = BatchScan::new(&*file, &path, scanned_from, size);
-        let mut epoch = None;
         while let Some(batch) = batches.next()? {
-            match batch
-                .and_then(|batch| self.follows(&walked, epoch, batch.header()).map(|()| *batch.header()))
-            {
+            match batch.and_then(|batch| self.follows(walked, batch.header()).map(|()| *batch.header())) {
                 Ok(header) => {
-                    visit(&header, true);
+                    note_epoch(epochs, &header);
                     walked.take(&header, walked.size, self.config);
-                    epoch = header.partition_leader_epoch.or(epoch);
                 }
                 Err(damage) => {
                     walked.damage = Some(damage);
@@ -382,23 +332,18 @@ impl Opening<'_> {
         }
         recovery.scanned_bytes += walked.size - scanned_from;
         recovery.rebuilt_indexes += 1;
-        Ok(walked)
+        Ok(())
     }
 
     /// Whether a sound batch is also the next of this log, and not one that stood here before.
-    fn follows(
-        &self,
-        walked: &Walked,
-        epoch: Option<LeaderEpoch>,
-        header: &BatchHeader,
-    ) -> Result<(), String> {
+    fn follows(&self, walked: &Walked, header: &BatchHeader) -> Result<(), String> {
         if !self.may_follow(walked.next_offset, header.base_offset) {
             return Err(format!(
                 "offset {} follows where {} is next",
                 header.base_offset, walked.next_offset
             ));
         }
-        match (epoch, header.partition_leader_epoch) {
+        match (walked.latest_epoch, header.partition_leader_epoch) {
             (Some(before), Some(epoch)) if epoch < before => {
                 Err(format!("leader epoch {epoch} follows {before} at offset {}", header.base_offset))
             }
@@ -459,6 +404,10 @@ impl Opening<'_> {
         base == expected || (base > expected && self.config.cleanup_compact)
     }
 
+    fn log_path(&self, base: Offset) -> PathBuf {
+        segment_path(self.directory, base, suffix::LOG)
+    }
+
     fn remove_segment(&self, base: Offset) -> Result<(), LogError> {
         for suffix in [suffix::OFFSET_INDEX, suffix::TIME_INDEX, suffix::TXN_INDEX, suffix::LOG] {
             self.remove(&segment_path(self.directory, base, suffix))?;
@@ -480,6 +429,7 @@ impl Walked {
             bytes_since_index_entry: 0,
             size: 0,
             next_offset: base,
+            latest_epoch: None,
             damage: None,
         }
     }
@@ -494,6 +444,7 @@ impl Walked {
         );
         self.size = position + header.size_in_bytes() as u64;
         self.next_offset = header.next_offset();
+        self.latest_epoch = header.partition_leader_epoch.or(self.latest_epoch);
     }
 }
 

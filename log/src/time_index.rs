@@ -33,7 +33,7 @@ pub(crate) struct TimeIndex {
 
 #[derive(Debug)]
 enum Entries {
-    Growing(AppendOnly<AtomicEntry>),
+    Growing(Box<AppendOnly<AtomicEntry>>),
     Sealed(SealedIndex<TIME_INDEX_ENTRY_BYTES>),
 }
 
@@ -58,7 +58,7 @@ impl Slot for AtomicEntry {
 
 impl TimeIndex {
     pub(crate) fn growing(base_offset: Offset) -> Self {
-        Self { base_offset, entries: Entries::Growing(AppendOnly::new()) }
+        Self { base_offset, entries: Entries::Growing(Box::new(AppendOnly::new())) }
     }
 
     pub(crate) fn sealed(base_offset: Offset, file: SealedIndex<TIME_INDEX_ENTRY_BYTES>) -> Self {

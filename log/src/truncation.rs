@@ -12,7 +12,6 @@ use std::sync::atomic::Ordering;
 use ottla_protocol::Offset;
 use ottla_protocol::records::NO_TIMESTAMP;
 
-use crate::append::Writer;
 use crate::error::LogError;
 use crate::log::Log;
 use crate::maintenance::Background;
@@ -22,6 +21,7 @@ use crate::segment::{LogFile, Segment, segment_path, suffix};
 use crate::segments::Segments;
 use crate::storage::{Access, StorageFile, read_exact_at, remove_if_present, write_all_at};
 use crate::time_index::TimestampOffset;
+use crate::writer::Writer;
 
 const COPY_BYTES: usize = 1 << 20;
 
@@ -60,6 +60,7 @@ impl Log {
         let old_cut = cut.clone();
         drop(old);
         self.cut_file(&mut writer, old_cut, position)?;
+        self.sync_directory()?;
         self.forget_behind(&mut background, &mut writer, end)
     }
 
@@ -98,6 +99,7 @@ impl Log {
         self.log_end.store(start.get(), Ordering::Release);
         self.durable_end.store(start.get(), Ordering::Release);
         self.recovery_point.store(start.get(), Ordering::Release);
+        self.sync_directory()?;
         self.shared.raise_log_start(&self.partition, start)?;
         self.shared.set_recovery_point(&self.partition, start);
         self.forget_behind(background, writer, start).map(|_| ())
@@ -146,7 +148,9 @@ impl Log {
         // could have seen the old end, and no slice is out.
         let is_unread = Arc::strong_count(&old) == 1 && Arc::strong_count(&file) == 2;
         if is_unread {
-            return file.truncate(position).map_err(|error| self.io("cut", log.path(), error));
+            // Durable at once: what was cut off must not come back behind what is appended in its place.
+            let cut = file.truncate(position).and_then(|()| file.sync_data());
+            return self.shared.durable(cut.map_err(|error| self.io("cut", log.path(), error)));
         }
         let copied = self.copy_to_new_file(&*file, &old, position)?;
         let segments = self.segments.load();
@@ -181,6 +185,11 @@ impl Log {
         };
         let file = copy().map_err(|error| self.io("copy", path, error))?;
         Ok(LogFile::created(self.shared.storage().clone(), path.to_owned(), file))
+    }
+
+    fn sync_directory(&self) -> Result<(), LogError> {
+        let synced = self.storage().sync_directory(&self.directory);
+        self.shared.durable(synced.map_err(|error| self.io("sync", &self.directory, error)))
     }
 
     fn remove_files(&self, base: Offset) -> Result<(), LogError> {

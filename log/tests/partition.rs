@@ -1,6 +1,9 @@
 //! Tests of a whole partition, through the crate's public face only.
+#![allow(clippy::unwrap_used, reason = "an unwrap that fails fails its test")]
 
 #[path = "partition/append_and_read.rs"]
 mod append_and_read;
 #[path = "partition/fixture.rs"]
 mod fixture;
+#[path = "partition/recovery.rs"]
+mod recovery;

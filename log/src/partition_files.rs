@@ -1,0 +1,63 @@
+//! The files of a partition's directory by kind, and the removal of what an interrupted job left there.
+//!
+//! Names and sizes only; no file is opened. A file that is none of Kafka's is left alone.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use ottla_protocol::Offset;
+
+use crate::error::LogError;
+use crate::maintenance::NEXT_PREPARED;
+use crate::segment::{base_offset_of, suffix};
+use crate::storage::{Storage, remove_if_present};
+
+/// The files of a partition: sizes by base offset, or offsets in order.
+#[derive(Debug, Default)]
+pub(crate) struct PartitionFiles {
+    pub(crate) logs: BTreeMap<Offset, u64>,
+    pub(crate) offset_indexes: BTreeMap<Offset, u64>,
+    pub(crate) time_indexes: BTreeMap<Offset, u64>,
+    pub(crate) snapshots: Vec<Offset>,
+    pub(crate) txn_indexes: Vec<Offset>,
+}
+
+impl PartitionFiles {
+    /// Lists a directory and removes the leftovers in it: temporary and retired files, and indexes without a log.
+    pub(crate) fn list(storage: &dyn Storage, directory: &Path) -> Result<Self, LogError> {
+        let entries = storage.list(directory).map_err(|error| LogError::io("list", directory, error))?;
+        let mut files = Self::default();
+        let mut leftovers = Vec::new();
+        for entry in entries.into_iter().filter(|entry| !entry.is_directory) {
+            let base = |suffix| base_offset_of(&entry.name, suffix);
+            if let Some(base) = base(suffix::LOG) {
+                files.logs.insert(base, entry.len);
+            } else if let Some(base) = base(suffix::OFFSET_INDEX) {
+                files.offset_indexes.insert(base, entry.len);
+            } else if let Some(base) = base(suffix::TIME_INDEX) {
+                files.time_indexes.insert(base, entry.len);
+            } else if let Some(offset) = base(suffix::SNAPSHOT) {
+                files.snapshots.push(offset);
+            } else if let Some(base) = base(suffix::TXN_INDEX) {
+                files.txn_indexes.push(base);
+            } else if is_leftover(&entry.name) {
+                leftovers.push(entry.name);
+            }
+        }
+        for (indexes, suffix) in
+            [(&files.offset_indexes, suffix::OFFSET_INDEX), (&files.time_indexes, suffix::TIME_INDEX)]
+        {
+            let orphans = indexes.keys().filter(|base| !files.logs.contains_key(base));
+            leftovers.extend(orphans.map(|base| format!("{:020}{suffix}", base.get())));
+        }
+        for path in leftovers.into_iter().map(|name| directory.join(name)) {
+            remove_if_present(storage, &path).map_err(|error| LogError::io("remove", &path, error))?;
+        }
+        files.snapshots.sort_unstable();
+        Ok(files)
+    }
+}
+
+fn is_leftover(name: &str) -> bool {
+    name == NEXT_PREPARED || [suffix::DELETED, ".tmp", ".cleaned"].iter().any(|suffix| name.ends_with(suffix))
+}
