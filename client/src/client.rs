@@ -81,8 +81,17 @@ impl Client {
     /// When the list cannot be read or no broker of it answers.
     pub async fn connect(bootstrap: &str) -> Result<Client> {
         let client = Client::new(ClientConfig::new(bootstrap)?);
-        client.refresh(&[], AutoCreate::Forbidden, 0).await?;
+        client.learn_cluster().await?;
         Ok(client)
+    }
+
+    /// Asks the cluster who it is, once: fails at once when no broker of the bootstrap list answers.
+    ///
+    /// # Errors
+    /// That of the last broker that was tried.
+    pub async fn learn_cluster(&self) -> Result<()> {
+        let generation = self.metadata().generation();
+        self.refresh(&[], AutoCreate::Forbidden, generation).await
     }
 
     /// A producer of its own connections and memory.

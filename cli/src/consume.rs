@@ -1,0 +1,223 @@
+//! `ottla consume`: records in, lines out.
+//!
+//! Where to begin and to end is settled per partition before the first record: offsets, ends and times become offsets by
+//! asking the brokers. A partition that has reached its end is paused; when all have, the command is done. Ctrl-C ends it
+//! cleanly at any time, and so does a reader that goes away.
+
+mod span;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use clap::{Args, ValueEnum};
+use ottla_client::{Consumer, ConsumerConfig, IsolationLevel, Offset, RecordBatch, TopicPartition};
+
+use crate::arguments::ClusterArguments;
+use crate::bound::Bound;
+use crate::cluster::connect;
+use crate::failure::Failure;
+use crate::output::{Output, RecordFormat};
+use crate::produce::Pace;
+use crate::progress::{Progress, Total};
+use crate::units::{PartitionList, Rate};
+use span::Span;
+
+/// How long one poll waits; between polls the ends are looked at.
+const POLL_WAIT: Duration = Duration::from_millis(200);
+
+/// `ottla consume`.
+#[derive(Debug, Args)]
+pub(crate) struct ConsumeArguments {
+    /// Topic
+    pub topic: String,
+    /// Only these partitions, e.g. 0,2,5-9
+    #[arg(short, long, value_parser = crate::units::partitions, value_name = "LIST")]
+    pub partitions: Option<PartitionList>,
+    /// Where to begin: earliest, latest, an offset, -N (the last N of each partition), a time, or -2h
+    #[arg(short, long, default_value = "earliest", allow_hyphen_values = true, value_name = "BOUND")]
+    pub from: Bound,
+    /// Where to end: before this offset or time; latest means the end as it is now
+    #[arg(long, allow_hyphen_values = true, value_name = "BOUND")]
+    pub to: Option<Bound>,
+    /// End where the partitions end now instead of waiting for more; same as --to latest
+    #[arg(short, long, conflicts_with = "to")]
+    pub exit_at_end: bool,
+    /// End after so many records
+    #[arg(short = 'n', long, value_name = "N")]
+    pub count: Option<u64>,
+    /// How records are written
+    #[arg(long, value_enum, default_value_t = OutputRecordFormat::Text, value_name = "FORMAT")]
+    pub format: OutputRecordFormat,
+    /// text: write keys too, with this between key and value, e.g. '\t'
+    #[arg(short = 'K', long, value_parser = crate::units::separator, value_name = "TEXT")]
+    pub key_separator: Option<std::vec::Vec<u8>>,
+    /// text: what to write for a null key or value
+    #[arg(long, default_value = "", value_name = "TEXT")]
+    pub null: String,
+    /// Write to this file instead of standard output
+    #[arg(short = 'O', long, value_name = "FILE")]
+    pub output_file: Option<PathBuf>,
+    /// Pass over records of transactions that are open or aborted
+    #[arg(long)]
+    pub committed_only: bool,
+    /// Go no faster than this: 5000 (records/s) or 10MB (bytes/s)
+    #[arg(long, value_parser = crate::units::rate, value_name = "RATE")]
+    pub rate: Option<Rate>,
+    /// One fetch brings at most this much of a partition
+    #[arg(long, default_value = "1M", value_parser = crate::units::bytes, value_name = "SIZE")]
+    pub fetch_bytes: u64,
+    /// No progress, no summary
+    #[arg(short, long)]
+    pub quiet: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub cluster: ClusterArguments,
+}
+
+/// How records are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OutputRecordFormat {
+    /// Values, one per line
+    Text,
+    /// Records as JSON, one per line, as produce --format json reads them
+    Json,
+    /// Values, with nothing between them
+    Raw,
+    /// Nothing: only count
+    None,
+}
+
+impl ConsumeArguments {
+    fn consumer_config(&self) -> ConsumerConfig {
+        let isolation_level =
+            if self.committed_only { IsolationLevel::ReadCommitted } else { IsolationLevel::ReadUncommitted };
+        let partition_bytes_max = usize::try_from(self.fetch_bytes).unwrap_or(usize::MAX).max(1);
+        ConsumerConfig { isolation_level, partition_bytes_max, ..ConsumerConfig::default() }
+    }
+
+    fn record_format(&self) -> Result<RecordFormat, Failure> {
+        if self.key_separator.is_some() && self.format != OutputRecordFormat::Text {
+            return Err(Failure::usage("--key-separator is for --format text"));
+        }
+        Ok(match self.format {
+            OutputRecordFormat::Text => RecordFormat::Text {
+                key_separator: self.key_separator.clone(),
+                null: self.null.clone().into_bytes(),
+            },
+            OutputRecordFormat::Json => RecordFormat::Json,
+            OutputRecordFormat::Raw => RecordFormat::Raw,
+            OutputRecordFormat::None => RecordFormat::Nothing,
+        })
+    }
+
+    fn end(&self) -> Option<Bound> {
+        if self.exit_at_end { Some(Bound::Latest) } else { self.to }
+    }
+}
+
+/// Runs the command.
+pub(crate) async fn run(arguments: ConsumeArguments) -> Result<(), Failure> {
+    let output = Output::open(arguments.output_file.as_deref(), arguments.record_format()?)?;
+    let client = connect(&arguments.cluster).await?;
+    let topic = client.topic(&arguments.topic).await?;
+    let wanted = arguments.partitions.as_ref().map(|list| list.0.as_slice());
+    let spans = span::settle(&client.admin(), &topic, wanted, arguments.from, arguments.end()).await?;
+    let total = match (arguments.count, span::offsets_between(&spans)) {
+        (Some(count), between) => Total::Records(between.map_or(count, |between| between.min(count))),
+        (None, Some(between)) => Total::Records(between),
+        (None, None) => Total::Unknown,
+    };
+    let consumer = client.consumer(arguments.consumer_config());
+    let open: Vec<&Span> = spans.iter().filter(|span| !span.is_empty()).collect();
+    consumer.assign(open.iter().map(|span| (span.partition.clone(), span.start)));
+    let mut reading = Reading {
+        ends: open.iter().map(|span| (span.partition.clone(), span.end)).collect(),
+        left: arguments.count,
+        pace: arguments.rate.map(|rate| Pace::new(rate, Instant::now())),
+        progress: Progress::start("read", total, arguments.quiet),
+        consumer,
+        output,
+    };
+    let outcome = tokio::select! {
+        outcome = reading.run() => outcome.map(|()| ""),
+        _ = tokio::signal::ctrl_c() => Ok(" (interrupted)"),
+    };
+    let flushed = reading.output.flush();
+    reading.progress.finish(outcome.as_ref().map_or("", |note| note));
+    outcome.map(drop).and(flushed)
+}
+
+struct Reading {
+    consumer: Consumer,
+    output: Output,
+    progress: Progress,
+    pace: Option<Pace>,
+    /// The partitions still being read and where each ends.
+    ends: BTreeMap<TopicPartition, Option<Offset>>,
+    /// Records still to be read.
+    left: Option<u64>,
+}
+
+impl Reading {
+    async fn run(&mut self) -> Result<(), Failure> {
+        while !self.ends.is_empty() && self.left != Some(0) {
+            let batch = match self.consumer.poll(Duration::ZERO).await? {
+                Some(batch) => Some(batch),
+                None => {
+                    // Nothing at hand: let the reader see what there is.
+                    self.output.flush()?;
+                    self.consumer.poll(POLL_WAIT).await?
+                }
+            };
+            match batch {
+                Some(batch) => self.take(&batch).await?,
+                None => self.end_where_nothing_is_left(),
+            }
+        }
+        Ok(())
+    }
+
+    async fn take(&mut self, batch: &RecordBatch) -> Result<(), Failure> {
+        let partition = batch.topic_partition();
+        let Some(end) = self.ends.get(partition).copied() else { return Ok(()) };
+        let (mut records, mut bytes) = (0, 0);
+        for record in batch.records()? {
+            let record = record?;
+            if end.is_some_and(|end| record.offset >= end) || self.left == Some(0) {
+                break;
+            }
+            let size = record.key.as_ref().map_or(0, |key| key.len())
+                + record.value.as_ref().map_or(0, |value| value.len());
+            if let Some(pace) = &mut self.pace {
+                pace.wait(size as u64).await;
+            }
+            self.output.write(partition, &record)?;
+            records += 1;
+            bytes += size as u64;
+            self.left = self.left.map(|left| left - 1);
+        }
+        self.progress.advance(records, bytes, records);
+        if end.is_some_and(|end| batch.next_offset() >= end) {
+            self.end(partition.clone());
+        }
+        Ok(())
+    }
+
+    /// Records may be missing at the end (markers, compaction): then only the position says that it is reached.
+    fn end_where_nothing_is_left(&mut self) {
+        let reached = |(partition, end): (&TopicPartition, &Option<Offset>)| {
+            let position = self.consumer.position(partition)?;
+            end.is_some_and(|end| position >= end).then(|| partition.clone())
+        };
+        let reached: Vec<TopicPartition> = self.ends.iter().filter_map(reached).collect();
+        for partition in reached {
+            self.end(partition);
+        }
+    }
+
+    fn end(&mut self, partition: TopicPartition) {
+        self.consumer.pause(&partition, true);
+        self.ends.remove(&partition);
+    }
+}
