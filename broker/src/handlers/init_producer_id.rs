@@ -14,7 +14,11 @@ pub(super) async fn handle(
     context: RequestContext,
     request: InitProducerIdRequest,
 ) -> InitProducerIdResponse {
+    let timeouts = 1..=context.core.config.transaction_max_timeout_ms;
     let taken = match request.transactional_id {
+        Some(id) if !id.is_empty() && !timeouts.contains(&request.transaction_timeout_ms) => {
+            Err(ErrorCode::INVALID_TRANSACTION_TIMEOUT)
+        }
         Some(_) => Err(ErrorCode::INVALID_REQUEST),
         None => take(&context.core).await,
     };

@@ -51,7 +51,8 @@ impl TestBroker {
     /// # Errors
     /// Why it does not start.
     pub fn start_in(data: &Path, settings: &[(&str, &str)]) -> Result<TestBroker, StartError> {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let handle = runtime.block_on(Broker::start(config(data, settings)))?;
         let address = handle.address();
         let running = Running { handle, runtime, data: data.to_owned() };

@@ -55,6 +55,11 @@ impl Client {
         self.stream.write_all(bytes)
     }
 
+    /// The sending side, for a thread of its own.
+    pub fn writer(&self) -> impl Write + Send + use<> {
+        self.stream.try_clone().unwrap()
+    }
+
     /// How long the next reads and writes wait.
     pub fn set_patience(&mut self, patience: Duration) {
         self.stream.set_read_timeout(Some(patience)).unwrap();
@@ -127,6 +132,7 @@ impl Client {
         let topic = &created.topics[0];
         assert_eq!(topic.error_code, ErrorCode::NONE, "{:?}", topic.error_message);
         self.wait_for_leaders(name);
+        self.wait_for_logs(name);
     }
 
     /// Deletes a topic and waits until nobody knows it.
@@ -143,6 +149,20 @@ impl Client {
                 && topic.partitions.iter().all(|partition| partition.leader_id >= 0)
         };
         self.wait_for_topic(name, led)
+    }
+
+    /// Apache Kafka may name a leader that does not know yet that it is one.
+    fn wait_for_logs(&mut self, name: &str) {
+        let partitions = self.wait_for_leaders(name).partitions.len() as i32;
+        let began = Instant::now();
+        loop {
+            let response = self.call(7, requests::list_offsets_of(name, 0..partitions, -1));
+            if response.topics[0].partitions.iter().all(|row| row.error_code == ErrorCode::NONE) {
+                return;
+            }
+            assert!(began.elapsed() < PATIENCE, "still {response:?}");
+            std::thread::sleep(Duration::from_millis(2));
+        }
     }
 
     /// Asks for the topic until it is as wanted. No broker promises more than "soon" here.

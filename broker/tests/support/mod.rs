@@ -7,7 +7,10 @@
 
 #![allow(dead_code, unused_imports, reason = "each test binary uses a part of it")]
 #![allow(unreachable_pub, reason = "a module of a test binary, shared by several of them")]
-#![allow(clippy::disallowed_methods, reason = "a client is not the broker: it uses the system's sockets and clock")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a client is not the broker: it uses the system's sockets and clock"
+)]
 
 pub mod batches;
 pub mod broker;

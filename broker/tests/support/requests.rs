@@ -1,5 +1,7 @@
 //! The requests that most tests send, with everything at its default that a test does not name.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 use ottla_protocol::codec::Str;
 use ottla_protocol::messages::api_versions::ApiVersionsRequest;
@@ -18,10 +20,7 @@ use ottla_protocol::messages::produce::{PartitionProduceData, ProduceRequest, To
 const TIMEOUT_MS: i32 = 10_000;
 
 pub fn api_versions() -> ApiVersionsRequest {
-    ApiVersionsRequest {
-        client_software_name: Str::from("test"),
-        client_software_version: Str::from("1.0"),
-    }
+    ApiVersionsRequest { client_software_name: Str::from("test"), client_software_version: Str::from("1.0") }
 }
 
 /// Asks for one topic, and creates it if the broker does that.
@@ -97,8 +96,16 @@ pub fn long_fetch(topic: &str, offset: i64, max_wait_ms: i32, min_bytes: i32) ->
 }
 
 pub fn list_offsets(topic: &str, timestamp: i64) -> ListOffsetsRequest {
-    let partition = ListOffsetsPartition { timestamp, ..ListOffsetsPartition::default() };
-    let topic = ListOffsetsTopic { name: Str::from(topic), partitions: vec![partition] };
+    list_offsets_of(topic, 0..1, timestamp)
+}
+
+pub fn list_offsets_of(topic: &str, partitions: Range<i32>, timestamp: i64) -> ListOffsetsRequest {
+    let partition = |partition_index| ListOffsetsPartition {
+        partition_index,
+        timestamp,
+        ..ListOffsetsPartition::default()
+    };
+    let topic = ListOffsetsTopic { name: Str::from(topic), partitions: partitions.map(partition).collect() };
     ListOffsetsRequest { replica_id: -1, topics: vec![topic], ..ListOffsetsRequest::default() }
 }
 
