@@ -252,6 +252,7 @@ impl Follower for Replicas {
                 }
                 MetadataRecord::RegisterBroker { .. }
                 | MetadataRecord::ProducerIds { .. }
+                | MetadataRecord::LeaderEpochFloor { .. }
                 | MetadataRecord::Config { resource: ConfigResource::Group(_), .. } => {}
             }
         }

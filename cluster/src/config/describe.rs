@@ -50,7 +50,14 @@ pub fn topic(own: &Overrides, layers: &Layers) -> Vec<Entry> {
 
 /// The configs of a group with these own values.
 pub fn group(own: &Overrides, layers: &Layers) -> Vec<Entry> {
-    inheriting(table::GROUP_ROWS.iter(), own, Source::Group, layers)
+    let mut entries = inheriting(table::GROUP_ROWS.iter(), own, Source::Group, layers);
+    // A group config that no broker key stands behind is its own synonym.
+    for (row, entry) in table::GROUP_ROWS.iter().zip(&mut entries).filter(|(row, _)| row.synonyms.is_empty())
+    {
+        let value = row.default.map(str::to_owned);
+        entry.synonyms.push(SynonymEntry { name: row.name.to_owned(), value, source: Source::Default });
+    }
+    entries
 }
 
 /// The configs of the broker with these layers.
@@ -279,6 +286,8 @@ mod tests {
             line(&entries, "consumer.session.timeout.ms"),
             "50000 Group [consumer.session.timeout.ms=50000@Group, group.consumer.session.timeout.ms=45000@Default]"
         );
+        let lone = "latest Default [share.auto.offset.reset=latest@Default]";
+        assert_eq!(line(&entries, "share.auto.offset.reset"), lone);
     }
 
     #[test]

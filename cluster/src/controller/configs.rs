@@ -135,7 +135,7 @@ impl Image {
                 }
             };
             let planned = once.check(wanted.resource_type, &wanted.resource_name).and_then(|()| {
-                let resource = self.resource(wanted.resource_type, &wanted.resource_name, config)?;
+                let resource = self.alterable(wanted.resource_type, &wanted.resource_name, config)?;
                 let asked = wanted.configs.iter().map(alteration).collect::<Refused<Vec<_>>>()?;
                 let alterations: Vec<Alteration<'_>> = asked
                     .iter()
@@ -179,7 +179,7 @@ impl Image {
         let mut outcome = Outcome::unchanged(alter_configs::AlterConfigsResponse::default());
         for wanted in &request.resources {
             let planned = once.check(wanted.resource_type, &wanted.resource_name).and_then(|()| {
-                let resource = self.resource(wanted.resource_type, &wanted.resource_name, config)?;
+                let resource = self.alterable(wanted.resource_type, &wanted.resource_name, config)?;
                 let values: Vec<(&str, Option<&str>)> =
                     wanted.configs.iter().map(|config| (&*config.name, config.value.as_deref())).collect();
                 let current = self.configs(&resource);
@@ -203,6 +203,14 @@ impl Image {
             outcome.records.clear();
         }
         outcome
+    }
+
+    /// As [`Image::resource`], in Kafka's words for a change: topics have no defaults of their own.
+    fn alterable(&self, kind: i8, name: &str, config: &BrokerConfig) -> Refused<ConfigResource> {
+        if kind == TOPIC && name.is_empty() {
+            return refuse(ErrorCode::INVALID_REQUEST, "Default topic resources are not allowed.");
+        }
+        self.resource(kind, name, config)
     }
 
     /// The resource that a request means, if it exists.

@@ -98,7 +98,7 @@ fn every_resource_has_its_own_error_and_spares_the_others() {
     let set = [("retention.ms", 0, Some("5"))];
     let table = [
         (wanted(TOPIC, "nope", &set), ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
-        (wanted(TOPIC, "", &set), ErrorCode::INVALID_TOPIC_EXCEPTION),
+        (wanted(TOPIC, "", &set), ErrorCode::INVALID_REQUEST),
         (wanted(TOPIC, "a b", &set), ErrorCode::INVALID_TOPIC_EXCEPTION),
         (wanted(BROKER, "7", &set), ErrorCode::INVALID_REQUEST),
         (wanted(BROKER, "abc", &set), ErrorCode::INVALID_REQUEST),

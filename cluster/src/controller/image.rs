@@ -11,6 +11,10 @@ use ottla_protocol::{BrokerId, LeaderEpoch, PartitionIndex, ProducerId, TopicId,
 
 use super::record::{ConfigResource, MetadataRecord};
 
+/// How many names of deleted topics are remembered with their leader epoch. Beyond it the least epoch is forgotten, and
+/// every new topic begins above it: so a cluster that creates and deletes without end stays bounded.
+const DELETED_NAMES_MAX: usize = 10_000;
+
 /// A broker that has registered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Broker {
@@ -53,6 +57,7 @@ pub struct Image {
     configs: BTreeMap<ConfigResource, BTreeMap<String, String>>,
     next_producer_id: Option<ProducerId>,
     deleted_epochs: BTreeMap<TopicName, LeaderEpoch>,
+    leader_epoch_floor: LeaderEpoch,
 }
 
 impl Image {
@@ -104,7 +109,8 @@ impl Image {
 
     /// The epoch that the first leader of a new topic of this name has.
     pub fn first_leader_epoch(&self, name: &TopicName) -> LeaderEpoch {
-        self.deleted_epochs.get(name).map_or(LeaderEpoch::ZERO, |epoch| epoch.next())
+        let above = self.deleted_epochs.get(name).map_or(LeaderEpoch::ZERO, |epoch| epoch.next());
+        above.max(self.leader_epoch_floor)
     }
 
     /// Takes in a committed record. Records come from this crate's own decisions, so one that makes no sense here is a
@@ -119,6 +125,8 @@ impl Image {
                 let before = self.topics.insert(name.clone(), Arc::new(topic));
                 assert!(before.is_none(), "topic {name} is created twice");
                 self.names.insert(*id, name.clone());
+                // The new topic's own epochs are above it, and will take its place.
+                self.deleted_epochs.remove(name);
             }
             MetadataRecord::Partition {
                 topic,
@@ -154,6 +162,9 @@ impl Image {
                 assert!(*next >= self.next_producer_id(), "producer ids are never given back");
                 self.next_producer_id = Some(*next);
             }
+            MetadataRecord::LeaderEpochFloor { leader_epoch } => {
+                self.leader_epoch_floor = self.leader_epoch_floor.max(*leader_epoch);
+            }
         }
     }
 
@@ -164,9 +175,10 @@ impl Image {
             records.push(MetadataRecord::RegisterBroker { broker: *broker, rack: rack.clone() });
         }
         for (name, epoch) in &self.deleted_epochs {
-            if !self.topics.contains_key(name) {
-                records.extend(deleted_topic(name, *epoch));
-            }
+            records.extend(deleted_topic(name, *epoch));
+        }
+        if self.leader_epoch_floor > LeaderEpoch::ZERO {
+            records.push(MetadataRecord::LeaderEpochFloor { leader_epoch: self.leader_epoch_floor });
         }
         for topic in self.topics.values() {
             records.push(MetadataRecord::Topic { name: topic.name.clone(), id: topic.id });
@@ -203,6 +215,14 @@ impl Image {
         if let Some(epoch) = topic.partitions.iter().map(|partition| partition.leader_epoch).max() {
             self.deleted_epochs.insert(name.clone(), epoch);
         }
+        if self.deleted_epochs.len() > DELETED_NAMES_MAX
+            && let Some((least, epoch)) =
+                self.deleted_epochs.iter().min_by_key(|(name, epoch)| (**epoch, *name))
+        {
+            let (least, epoch) = (least.clone(), *epoch);
+            self.deleted_epochs.remove(&least);
+            self.leader_epoch_floor = self.leader_epoch_floor.max(epoch.next());
+        }
         self.configs.remove(&ConfigResource::Topic(name));
     }
 }
@@ -219,4 +239,70 @@ fn deleted_topic(name: &TopicName, leader_epoch: LeaderEpoch) -> [MetadataRecord
         leader_epoch,
     };
     [MetadataRecord::Topic { name: name.clone(), id }, partition, MetadataRecord::RemoveTopic { id }]
+}
+
+#[cfg(test)]
+mod tests {
+    use ottla_protocol::TopicId;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn create_and_delete(image: &mut Image, name: &str, id: u128) {
+        let (name, id) = (TopicName::new(name).unwrap(), TopicId::new(Uuid::from_u128(id)));
+        let leader_epoch = image.first_leader_epoch(&name);
+        image.apply(&MetadataRecord::Topic { name, id });
+        image.apply(&MetadataRecord::Partition {
+            topic: id,
+            partition: PartitionIndex::new(0),
+            replicas: vec![BrokerId::new(1)],
+            in_sync_replicas: vec![BrokerId::new(1)],
+            leader: Some(BrokerId::new(1)),
+            leader_epoch,
+        });
+        image.apply(&MetadataRecord::RemoveTopic { id });
+    }
+
+    /// COMPAT §2c.4: a topic that is created again has a leader epoch above the old one.
+    #[test]
+    fn a_name_never_sees_a_leader_epoch_again_however_many_are_deleted() {
+        let mut image = Image::default();
+        let old = TopicName::new("old").unwrap();
+        create_and_delete(&mut image, "old", 1);
+        create_and_delete(&mut image, "old", 2);
+        assert_eq!(image.first_leader_epoch(&old), LeaderEpoch::new(2));
+        for id in 0..DELETED_NAMES_MAX as u128 {
+            create_and_delete(&mut image, &format!("t{id}"), 10 + id);
+        }
+        assert_eq!(image.deleted_epochs.len(), DELETED_NAMES_MAX);
+        assert_eq!(image.first_leader_epoch(&old), LeaderEpoch::new(2));
+        let forgotten = TopicName::new("t0").unwrap();
+        assert!(!image.deleted_epochs.contains_key(&forgotten));
+        assert_eq!(image.first_leader_epoch(&forgotten), LeaderEpoch::new(1));
+    }
+
+    #[test]
+    fn a_snapshot_makes_the_same_image() {
+        let mut image = Image::default();
+        create_and_delete(&mut image, "gone", 1);
+        let (name, id) = (TopicName::new("here").unwrap(), TopicId::new(Uuid::from_u128(2)));
+        let resource = ConfigResource::Topic(name.clone());
+        for record in [
+            MetadataRecord::RegisterBroker { broker: BrokerId::new(1), rack: Some("a".to_owned()) },
+            MetadataRecord::Topic { name, id },
+            MetadataRecord::Config { resource, key: "retention.ms".to_owned(), value: Some("5".to_owned()) },
+            MetadataRecord::Config {
+                resource: ConfigResource::Group("g".to_owned()),
+                key: "consumer.session.timeout.ms".to_owned(),
+                value: Some("6".to_owned()),
+            },
+            MetadataRecord::ProducerIds { next: ProducerId::new(1000) },
+            MetadataRecord::LeaderEpochFloor { leader_epoch: LeaderEpoch::new(3) },
+        ] {
+            image.apply(&record);
+        }
+        let mut again = Image::default();
+        image.to_records().iter().for_each(|record| again.apply(record));
+        assert_eq!(again, image);
+    }
 }

@@ -56,6 +56,11 @@ pub enum MetadataRecord {
         /// The first id that is still free.
         next: ProducerId,
     },
+    /// Topics of names that are forgotten begin at this leader epoch; only a snapshot says it.
+    LeaderEpochFloor {
+        /// The least epoch of a new topic.
+        leader_epoch: LeaderEpoch,
+    },
 }
 
 /// What a dynamic config belongs to.
