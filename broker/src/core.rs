@@ -8,6 +8,7 @@ use ottla_cluster::config::BrokerConfig;
 use ottla_cluster::controller::ProducerIdBlock;
 use ottla_cluster::fetch_session::FetchSessions;
 use ottla_log::LogError;
+use ottla_log::storage::Storage;
 use ottla_protocol::codec::Str;
 use ottla_protocol::{BrokerId, TopicId};
 use parking_lot::Mutex;
@@ -64,16 +65,26 @@ impl Core {
     ///
     /// # Errors
     /// See [`StartError`].
-    pub(crate) fn open(config: BrokerConfig) -> Result<Arc<Core>, StartError> {
-        let storage = storage::storage();
+    pub(crate) fn open(config: BrokerConfig, storage: &Arc<dyn Storage>) -> Result<Arc<Core>, StartError> {
         let limits = Limits::new(&config, storage::descriptors_max());
         let clock = Arc::new(Clock::new());
         let topics = Arc::new(Topics::default());
         let Opened { cluster_id, directories, metadata_log, image } =
-            replicas::open_directories(&config, &storage)?;
-        let follower =
-            Replicas::open(config.clone(), Arc::clone(&clock), directories.clone(), Arc::clone(&topics), &image);
-        let quorum = Quorum::start(metadata_log, image, follower).map_err(StartError::Thread)?;
+            replicas::open_directories(&config, storage)?;
+        let follower = Replicas::open(
+            config.clone(),
+            Arc::clone(&clock),
+            directories.clone(),
+            Arc::clone(&topics),
+            &image,
+        );
+        let quorum = Quorum::start(
+            metadata_log,
+            image,
+            config.metadata_log_max_record_bytes_between_snapshots,
+            follower,
+        )
+        .map_err(StartError::Thread)?;
         Ok(Arc::new(Core {
             node_id: BrokerId::new(config.node_id),
             cluster_id: Str::from(cluster_id),

@@ -45,18 +45,21 @@ pub(crate) struct Quorum {
 }
 
 impl Quorum {
-    /// A quorum whose log has been read into `image`.
+    /// A quorum whose log has been read into `image`. A snapshot is taken when the log has grown by
+    /// `snapshot_every_bytes` (`metadata.log.max.record.bytes.between.snapshots`).
     ///
     /// # Errors
     /// The system has no thread to give.
     pub(crate) fn start(
         log: MetadataLog,
         image: Image,
+        snapshot_every_bytes: u64,
         follower: impl Follower + 'static,
     ) -> std::io::Result<Quorum> {
         let image = Arc::new(ArcSwap::from_pointee(image));
         let (proposals, received) = channel();
-        let voter = Voter { log, image: Arc::clone(&image), follower: Box::new(follower) };
+        let voter =
+            Voter { log, snapshot_every_bytes, image: Arc::clone(&image), follower: Box::new(follower) };
         let builder = std::thread::Builder::new().name("ottla-quorum".to_owned());
         let thread = builder.spawn(move || voter.run(&received))?;
         Ok(Quorum { image, proposals: Mutex::new(Some(proposals)), thread: Mutex::new(Some(thread)) })
@@ -109,6 +112,7 @@ impl Quorum {
 /// The one voter, on its own thread.
 struct Voter {
     log: MetadataLog,
+    snapshot_every_bytes: u64,
     image: Arc<ArcSwap<Image>>,
     follower: Box<dyn Follower>,
 }
@@ -145,6 +149,16 @@ impl Voter {
             self.image.store(next);
         }
         answers.into_iter().for_each(|answer| answer(committed));
+        if committed.is_ok() && self.log.bytes_since_snapshot() > self.snapshot_every_bytes {
+            self.take_snapshot();
+        }
+    }
+
+    /// After the answers have left: nobody waits for it.
+    fn take_snapshot(&mut self) {
+        if let Err(error) = self.log.take_snapshot(&self.image.load().to_records()) {
+            error!(%error, "no snapshot of the metadata log can be taken");
+        }
     }
 }
 

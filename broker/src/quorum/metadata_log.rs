@@ -1,24 +1,29 @@
 //! The metadata log: the controller's records on disk, in the order in which they were committed.
 //!
 //! ```text
-//! ottla-metadata/00000000000000000000.log    "OTMD" version u32, then one entry per proposal:
+//! __cluster_metadata/00000000000000000000.log    "OTMD" version u32, then one entry per commit:
 //! ┌───────────┬──────────────┬───────────────────────────────┐
 //! │ length    │ CRC-32 of    │ postcard of the records       │
 //! │ u32 LE    │ the body u32 │ (Vec<MetadataRecord>)         │
 //! └───────────┴──────────────┴───────────────────────────────┘
 //! ```
-//! An entry is atomic. What may be left behind by a crash is a cut or unwritten last entry, which was never answered: it
-//! is cut off. An entry that is bad with sound ones behind it is not a torn tail, and refuses to open. After a failed
-//! write or fsync the log takes no more entries until the next start: what the disk holds then is unknown.
+//! All that shares an fsync is one entry, so a crash can leave no more than one bad entry, the last, which was never
+//! answered: it is cut off. An entry that is bad with a sound one behind it is not a torn tail, and refuses to open.
+//! After a failed write or fsync the log takes no more entries until the next start: what the disk holds is unknown.
+//!
+//! A snapshot replaces the log by one whose first entry makes the whole image. Crash states: 1. the new file is being
+//! written as `snapshot.tmp`: the old log counts, the next start removes the new one; 2. renamed, the directory not
+//! synced: either file counts, and both say the same; 3. synced: the new one counts, and only now takes entries.
 
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ottla_cluster::controller::MetadataRecord;
-use ottla_log::storage::{Access, Storage, StorageFile};
+use ottla_log::storage::{Access, Storage, StorageFile, read_exact_at, write_all_at};
 
 const FILE_NAME: &str = "00000000000000000000.log";
+const SNAPSHOT_NAME: &str = "snapshot.tmp";
 const MAGIC: [u8; 8] = *b"OTMD\x01\0\0\0";
 const ENTRY_HEADER_BYTES: usize = 8;
 
@@ -51,10 +56,13 @@ pub enum MetadataLogError {
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct MetadataLog {
+    storage: Arc<dyn Storage>,
     path: PathBuf,
     file: Arc<dyn StorageFile>,
     end: u64,
-    pending: Vec<u8>,
+    /// Bytes that the last snapshot left; what came after is what the next one saves.
+    snapshot_end: u64,
+    pending: Vec<MetadataRecord>,
     poisoned: bool,
 }
 
@@ -74,43 +82,50 @@ impl MetadataLog {
             move |source| MetadataLogError::Io { action, path, source }
         };
         storage.create_directory(directory).map_err(failed("create the directory of"))?;
+        match storage.remove(&directory.join(SNAPSHOT_NAME)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(failed("remove the unfinished snapshot of")(error));
+            }
+            _removed => {}
+        }
         let file = storage.open(&path, Access::Create).map_err(failed("open"))?;
         let contents = read_all(&*file).map_err(failed("read"))?;
-        let mut log = MetadataLog { path: path.clone(), file, end: 0, pending: Vec::new(), poisoned: false };
-        if contents.len() < MAGIC.len() {
+        let (storage, end) = (Arc::clone(storage), contents.len());
+        let mut log = MetadataLog {
+            storage,
+            path: path.clone(),
+            file,
+            end: 0,
+            snapshot_end: 0,
+            pending: Vec::new(),
+            poisoned: false,
+        };
+        if end < MAGIC.len() {
             // New, or killed before its first entry: nothing was ever committed.
             log.file.truncate(0).map_err(failed("create"))?;
-            log.pending.extend_from_slice(&MAGIC);
-            log.commit()?;
-            storage.sync_directory(directory).map_err(failed("create"))?;
+            log.write(&MAGIC)?;
+            log.storage.sync_directory(directory).map_err(failed("create"))?;
             if let Some(parent) = directory.parent() {
-                storage.sync_directory(parent).map_err(failed("create"))?;
+                log.storage.sync_directory(parent).map_err(failed("create"))?;
             }
             return Ok(log);
         }
-        let end = replay(&contents, &mut apply)
+        let sound = replay(&contents, &mut apply)
             .map_err(|position| MetadataLogError::Corrupt { path: path.clone(), position })?;
-        if end < contents.len() {
-            log.file.truncate(end as u64).map_err(failed("cut"))?;
+        if sound < end {
+            log.file.truncate(sound as u64).map_err(failed("cut"))?;
             log.file.sync_data().map_err(failed("sync"))?;
         }
-        log.end = end as u64;
+        log.end = sound as u64;
         Ok(log)
     }
 
-    /// Adds an entry to the next commit.
+    /// Adds records to the next commit.
     pub(crate) fn push(&mut self, records: &[MetadataRecord]) {
-        if records.is_empty() {
-            return;
-        }
-        let body = postcard::to_allocvec(records).expect("records are plain data, which always has a form");
-        let length = u32::try_from(body.len()).expect("one proposal stays far below 4 GiB");
-        self.pending.extend_from_slice(&length.to_le_bytes());
-        self.pending.extend_from_slice(&crc32fast::hash(&body).to_le_bytes());
-        self.pending.extend_from_slice(&body);
+        self.pending.extend_from_slice(records);
     }
 
-    /// Writes and syncs what was added.
+    /// Writes and syncs what was added, as one entry.
     ///
     /// # Errors
     /// None of it is committed, and the log takes no more.
@@ -118,41 +133,78 @@ impl MetadataLog {
         if self.pending.is_empty() {
             return Ok(());
         }
+        let records = std::mem::take(&mut self.pending);
+        self.write(&entry(&records))
+    }
+
+    /// How many bytes a snapshot would save.
+    pub(crate) fn bytes_since_snapshot(&self) -> u64 {
+        self.end - self.snapshot_end
+    }
+
+    /// Replaces the log by one that begins with `records`, which make the image of everything committed.
+    ///
+    /// # Errors
+    /// The log is as it was; unless the directory could not be synced, then it takes no more.
+    pub(crate) fn take_snapshot(&mut self, records: &[MetadataRecord]) -> Result<(), MetadataLogError> {
         if self.poisoned {
             return Err(MetadataLogError::Poisoned(self.path.clone()));
         }
-        let pending = std::mem::take(&mut self.pending);
+        let directory = self.path.parent().expect("the log is a file in its directory").to_owned();
+        let temporary = directory.join(SNAPSHOT_NAME);
+        let failed = |action| {
+            let path = temporary.clone();
+            move |source| MetadataLogError::Io { action, path, source }
+        };
+        let mut contents = MAGIC.to_vec();
+        contents.extend(entry(records));
+        let file = self.storage.open(&temporary, Access::Create).map_err(failed("create the snapshot of"))?;
+        file.truncate(0).map_err(failed("create the snapshot of"))?;
+        write_all_at(&*file, &mut [IoSlice::new(&contents)], 0).map_err(failed("write the snapshot of"))?;
+        file.sync_data().map_err(failed("sync the snapshot of"))?;
+        // From here on nobody knows which of the two files a power loss would leave, until the directory is synced.
+        self.poisoned = true;
+        self.storage.rename(&temporary, &self.path).map_err(failed("put the snapshot in the place of"))?;
+        self.storage.sync_directory(&directory).map_err(failed("sync the directory of"))?;
+        self.file = file;
+        self.end = contents.len() as u64;
+        self.snapshot_end = self.end;
+        self.poisoned = false;
+        Ok(())
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), MetadataLogError> {
+        if self.poisoned {
+            return Err(MetadataLogError::Poisoned(self.path.clone()));
+        }
         // Until it has succeeded, nobody knows what is on the disk.
         self.poisoned = true;
         let failed = |action| {
             let path = self.path.clone();
             move |source| MetadataLogError::Io { action, path, source }
         };
-        let mut written = 0;
-        while written < pending.len() {
-            let part = [IoSlice::new(&pending[written..])];
-            match self.file.write_vectored_at(&part, self.end + written as u64).map_err(failed("write"))? {
-                0 => return Err(failed("write")(io::ErrorKind::WriteZero.into())),
-                count => written += count,
-            }
-        }
+        write_all_at(&*self.file, &mut [IoSlice::new(bytes)], self.end).map_err(failed("write"))?;
         self.file.sync_data().map_err(failed("sync"))?;
-        self.end += written as u64;
+        self.end += bytes.len() as u64;
         self.poisoned = false;
         Ok(())
     }
 }
 
+fn entry(records: &[MetadataRecord]) -> Vec<u8> {
+    let body = postcard::to_allocvec(records).expect("records are plain data, which always has a form");
+    let length = u32::try_from(body.len()).expect("the metadata of one cluster stays far below 4 GiB");
+    let mut entry = Vec::with_capacity(ENTRY_HEADER_BYTES + body.len());
+    entry.extend_from_slice(&length.to_le_bytes());
+    entry.extend_from_slice(&crc32fast::hash(&body).to_le_bytes());
+    entry.extend_from_slice(&body);
+    entry
+}
+
 fn read_all(file: &dyn StorageFile) -> io::Result<Vec<u8>> {
     let len = usize::try_from(file.len()?).map_err(|_| io::ErrorKind::FileTooLarge)?;
     let mut contents = vec![0; len];
-    let mut done = 0;
-    while done < len {
-        match file.read_at(&mut contents[done..], done as u64)? {
-            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            read => done += read,
-        }
-    }
+    read_exact_at(file, &mut contents, 0)?;
     Ok(contents)
 }
 
@@ -197,7 +249,7 @@ fn entry_at(contents: &[u8], position: usize) -> Option<(Vec<MetadataRecord>, us
 
 #[cfg(test)]
 mod tests {
-    use ottla_log::storage::MemoryStorage;
+    use ottla_log::storage::{FaultyStorage, MemoryStorage};
     use ottla_protocol::ProducerId;
 
     use super::*;
@@ -238,11 +290,75 @@ mod tests {
     fn an_entry_that_is_bad_in_the_middle_refuses_to_open() {
         let storage = storage();
         let (mut log, _) = open(&storage).unwrap();
-        log.push(&[next(1)]);
-        log.push(&[next(2)]);
-        log.commit().unwrap();
+        for id in [1, 2] {
+            log.push(&[next(id)]);
+            log.commit().unwrap();
+        }
         let flipped = MAGIC.len() as u64 + ENTRY_HEADER_BYTES as u64;
         log.file.write_vectored_at(&[IoSlice::new(&[0xff])], flipped).unwrap();
         assert!(matches!(open(&storage), Err(MetadataLogError::Corrupt { position: 8, .. })));
+    }
+
+    #[test]
+    fn what_shares_an_fsync_is_there_whole_or_not_at_all() {
+        let storage = storage();
+        let (mut log, _) = open(&storage).unwrap();
+        log.push(&[next(1)]);
+        log.commit().unwrap();
+        let committed = log.end;
+        log.push(&[next(2)]);
+        log.push(&[next(3)]);
+        log.commit().unwrap();
+        // A power loss before the fsync may keep the end of what was written and lose its beginning.
+        log.file.write_vectored_at(&[IoSlice::new(&[0; 9])], committed).unwrap();
+        assert_eq!(open(&storage).unwrap().1, [next(1)]);
+    }
+
+    #[test]
+    fn a_snapshot_replaces_what_came_before_and_the_log_goes_on_behind_it() {
+        let storage = storage();
+        let (mut log, _) = open(&storage).unwrap();
+        for id in 1..=50 {
+            log.push(&[next(id)]);
+            log.commit().unwrap();
+        }
+        let before = log.bytes_since_snapshot();
+        log.take_snapshot(&[next(50)]).unwrap();
+        assert_eq!((log.bytes_since_snapshot(), log.end < before), (0, true));
+        log.push(&[next(51)]);
+        log.commit().unwrap();
+        assert_eq!(open(&storage).unwrap().1, [next(50), next(51)]);
+    }
+
+    /// Each write, sync and rename of a snapshot in turn is where the process dies or the machine loses power.
+    #[test]
+    fn a_crash_during_a_snapshot_leaves_all_that_was_committed() {
+        for crash_at in 1.. {
+            let faulty = FaultyStorage::new();
+            let storage: Arc<dyn Storage> = Arc::new(faulty.clone());
+            storage.create_directory(Path::new("/data")).unwrap();
+            storage.sync_directory(Path::new("/")).unwrap();
+            let (mut log, _) = open(&storage).unwrap();
+            log.push(&[next(1)]);
+            log.push(&[next(2)]);
+            log.commit().unwrap();
+            faulty.crash_at(crash_at);
+            let taken = log.take_snapshot(&[next(2)]);
+            for survivor in
+                [faulty.after_kill(), faulty.after_power_loss(|| 0), faulty.after_power_loss(|| u8::MAX)]
+            {
+                let survivor: Arc<dyn Storage> = Arc::new(survivor);
+                let records = open(&survivor).unwrap().1;
+                assert!(
+                    records == [next(1), next(2)] || records == [next(2)],
+                    "crash at {crash_at}: {records:?}"
+                );
+                assert!(taken.is_err() || records == [next(2)], "a snapshot that was taken counts");
+            }
+            if taken.is_ok() {
+                assert!(crash_at > 4, "there is a write, two syncs and a rename to crash at");
+                return;
+            }
+        }
     }
 }
