@@ -10,13 +10,14 @@ use std::time::Duration;
 
 use ottla_cluster::config::BrokerConfig;
 use ottla_cluster::config::listener::Advertised;
+use ottla_log::storage::Storage;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::core::Core;
 use crate::listener::{Listener, accept_connections};
 use crate::rt::net::{self, SocketOptions, TcpListener};
-use crate::rt::time;
+use crate::rt::{storage, time};
 use crate::start_error::StartError;
 use crate::{background, coordinators};
 
@@ -45,9 +46,17 @@ impl Broker {
     /// # Errors
     /// One line that says what stands in the way; nothing is left running and no directory stays locked.
     pub async fn start(config: BrokerConfig) -> Result<BrokerHandle, StartError> {
+        Broker::start_on(config, storage::storage()).await
+    }
+
+    /// [`Broker::start`] on another file system than that of this process: one in memory, or one that fails when told to.
+    ///
+    /// # Errors
+    /// As [`Broker::start`].
+    pub async fn start_on(config: BrokerConfig, storage: Arc<dyn Storage>) -> Result<BrokerHandle, StartError> {
         let sockets = bind(&config)?;
         // Opening thousands of logs reads many files: not on a worker that others of this process may need.
-        let opened = tokio::task::spawn_blocking(move || Core::open(config)).await;
+        let opened = tokio::task::spawn_blocking(move || Core::open(config, &storage)).await;
         let core = opened.map_err(|_| StartError::Interrupted)??;
         let tasks = TaskTracker::new();
         let mut listeners = Vec::with_capacity(sockets.len());
