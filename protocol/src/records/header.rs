@@ -1,7 +1,8 @@
 //! The 61 bytes in front of the records of a batch.
 //!
-//! [`BatchHeader`] is a *claim*: `parse` checks only that it is a header of format 2 with a possible length. Whether
-//! the rest tells the truth is for [`ValidBatch`](super::ValidBatch) to say.
+//! [`BatchHeader`] is a *claim*: `parse` checks only that it is a header of format 2 whose length and offset range can
+//! exist at all, so that adding them up cannot overflow. Whether it tells the truth is for
+//! [`ValidBatch`](super::ValidBatch) to say.
 
 use super::{BatchError, Compression};
 use crate::{LeaderEpoch, Offset, OffsetDelta, ProducerEpoch, ProducerId, Sequence};
@@ -169,7 +170,8 @@ impl BatchHeader {
     /// Reads a header at the front of `bytes`; the records need not be there.
     ///
     /// # Errors
-    /// `Truncated`, `LegacyMagic`, `UnknownMagic`, or `LengthTooSmall` for a length that cannot hold a header.
+    /// `Truncated`, `LegacyMagic`, `UnknownMagic`; `LengthTooSmall` for a length that cannot hold a header, `BaseOffset`
+    /// and `OffsetRange` for offsets that do not exist.
     pub fn parse(bytes: &[u8]) -> Result<BatchHeader, BatchError> {
         // The magic byte is at the same place in every format, so an old message is named before it looks too short.
         if let Some(&magic) = bytes.get(at::MAGIC) {
@@ -186,7 +188,21 @@ impl BatchHeader {
         if parsed.batch_length < (BATCH_HEADER_BYTES - LOG_OVERHEAD) as i32 {
             return Err(BatchError::LengthTooSmall(parsed.batch_length));
         }
+        parsed.check_offsets()?;
         Ok(parsed)
+    }
+
+    /// The batch begins and ends at offsets that exist, and there is one behind it.
+    fn check_offsets(&self) -> Result<(), BatchError> {
+        let (base_offset, last_offset_delta) = (self.base_offset.get(), self.last_offset_delta.get());
+        if base_offset < 0 {
+            return Err(BatchError::BaseOffset(base_offset));
+        }
+        if last_offset_delta < 0 || base_offset >= i64::MAX - last_offset_delta {
+            let last_offset_delta = last_offset_delta as i32;
+            return Err(BatchError::OffsetRange { base_offset, last_offset_delta });
+        }
+        Ok(())
     }
 
     fn from_array(bytes: &[u8; BATCH_HEADER_BYTES]) -> BatchHeader {
@@ -282,6 +298,25 @@ mod tests {
         }
         header[at::BATCH_LENGTH..][..4].copy_from_slice(&49i32.to_be_bytes());
         assert_eq!(BatchHeader::parse(&header).unwrap().size_in_bytes(), BATCH_HEADER_BYTES);
+    }
+
+    /// Found by fuzzing: a header on a damaged disk is read before its checksum is known to be right.
+    #[test]
+    fn offsets_that_do_not_exist_are_refused_before_anybody_adds_them_up() {
+        let mut header = [0u8; BATCH_HEADER_BYTES];
+        header[at::MAGIC] = 2;
+        header[at::BATCH_LENGTH..][..4].copy_from_slice(&49i32.to_be_bytes());
+        let mut parse = |base_offset: i64, last_offset_delta: i32| {
+            header[at::BASE_OFFSET..][..8].copy_from_slice(&base_offset.to_be_bytes());
+            header[at::LAST_OFFSET_DELTA..][..4].copy_from_slice(&last_offset_delta.to_be_bytes());
+            BatchHeader::parse(&header)
+        };
+        let range = |base_offset, last_offset_delta| BatchError::OffsetRange { base_offset, last_offset_delta };
+        assert_eq!(parse(-1, 0), Err(BatchError::BaseOffset(-1)));
+        assert_eq!(parse(0, -1), Err(range(0, -1)));
+        assert_eq!(parse(i64::MAX, 0), Err(range(i64::MAX, 0)));
+        assert_eq!(parse(i64::MAX - 5, 5), Err(range(i64::MAX - 5, 5)));
+        assert_eq!(parse(i64::MAX - 6, 5).unwrap().next_offset().get(), i64::MAX);
     }
 
     #[test]

@@ -130,7 +130,7 @@ pub(super) fn check(bytes: &[u8], rules: &Rules) -> Result<Checked, BatchError> 
         return Err(BatchError::ChecksumMismatch { stored: header.crc, computed });
     }
     let compression = header.attributes.compression()?;
-    check_offsets(&header)?;
+    check_count(&header)?;
     let mut max_timestamp = header.max_timestamp;
     if rules.origin == Origin::Client {
         check_client_claims(bytes, &header, rules)?;
@@ -149,18 +149,9 @@ pub(super) fn check(bytes: &[u8], rules: &Rules) -> Result<Checked, BatchError> 
     Ok(Checked { header, max_timestamp })
 }
 
-/// The offset range exists, and the count of records can be true; compaction may have taken some away.
-fn check_offsets(header: &BatchHeader) -> Result<(), BatchError> {
+/// The count of records can be true; compaction may have taken some away.
+fn check_count(header: &BatchHeader) -> Result<(), BatchError> {
     let last_offset_delta = header.last_offset_delta.get() as i32;
-    let base_offset = header.base_offset.get();
-    // The next offset must exist too, hence the limit one below the largest.
-    let range_exists = last_offset_delta >= 0 && base_offset < i64::MAX - i64::from(last_offset_delta);
-    if base_offset < 0 {
-        return Err(BatchError::BaseOffset(base_offset));
-    }
-    if !range_exists {
-        return Err(BatchError::OffsetRange { base_offset, last_offset_delta });
-    }
     let records_count = header.records_count;
     if records_count < 0 || i64::from(records_count) > i64::from(last_offset_delta) + 1 {
         return Err(BatchError::RecordsCount { records_count, last_offset_delta });
