@@ -311,7 +311,8 @@ mod tests {
             header[at::LAST_OFFSET_DELTA..][..4].copy_from_slice(&last_offset_delta.to_be_bytes());
             BatchHeader::parse(&header)
         };
-        let range = |base_offset, last_offset_delta| BatchError::OffsetRange { base_offset, last_offset_delta };
+        let range =
+            |base_offset, last_offset_delta| BatchError::OffsetRange { base_offset, last_offset_delta };
         assert_eq!(parse(-1, 0), Err(BatchError::BaseOffset(-1)));
         assert_eq!(parse(0, -1), Err(range(0, -1)));
         assert_eq!(parse(i64::MAX, 0), Err(range(i64::MAX, 0)));
