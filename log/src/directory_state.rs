@@ -112,8 +112,8 @@ impl DirectoryState {
         self.write_recovery_points()
     }
 
-    /// Raises the log start on disk.
-    pub(crate) fn raise_log_start(&self, of: &TopicPartition, offset: Offset) -> Result<(), LogError> {
+    /// Moves the log start on disk.
+    pub(crate) fn write_log_start(&self, of: &TopicPartition, offset: Offset) -> Result<(), LogError> {
         self.log_starts.offsets.lock().insert(of.clone(), offset);
         self.log_starts.write(&*self.storage)
     }

@@ -115,14 +115,14 @@ impl Log {
                 segments.from(self.recovery_point()).iter().filter(|one| one.base_offset() < sealed_end)
             {
                 self.shared.durable(segment.sync())?;
-                self.sync_indexes(segment)?;
             }
+            self.sync_directory()?;
             self.durable_end.fetch_max(sealed_end.get(), Ordering::AcqRel);
         }
         let reached = self.durable_end_offset();
         if reached > self.recovery_point() {
             self.write_epochs()?;
-            self.write_indexes(active)?;
+            self.write_indexes(active, true)?;
             self.raise_recovery_point(reached);
         }
         Ok(self.recovery_point())
@@ -148,18 +148,22 @@ impl Log {
         let (snapshot, end) = {
             let writer = self.writer.lock();
             writer.active.time_index().append_if_later(writer.largest);
-            (producer_snapshot::encode(writer.producers.entries()), self.log_end_offset())
+            let is_short = writer.active.offset_index().len() == 0 && writer.producers.entries().len() == 0;
+            let snapshot = (!is_short).then(|| producer_snapshot::encode(writer.producers.entries()));
+            (snapshot, self.log_end_offset())
         };
-        if background.last_snapshot != Some(end) && end > self.log_start_offset() {
+        // Where there is no producer and little to read again, the last snapshot does.
+        if let Some(snapshot) = snapshot.filter(|_| background.last_snapshot != Some(end)) {
             self.write_snapshot(&mut background, end, &snapshot)?;
         }
         self.write_epochs()?;
         let segments = self.segments.load();
         for segment in segments.from(self.recovery_point()) {
-            self.write_indexes(segment)?;
-            if segment.offset_index().len() > 0 {
-                self.sync_indexes(segment)?;
-            }
+            // Without an entry the whole segment is walked again, so that nothing depends on the files.
+            let path = segment_path(&self.directory, segment.base_offset(), suffix::OFFSET_INDEX);
+            let durable =
+                segment.offset_index().len() > 0 || self.storage().open(&path, Access::Read).is_ok();
+            self.write_indexes(segment, durable)?;
         }
         self.raise_recovery_point(end);
         remove_if_present(self.storage(), &self.directory.join(NEXT_PREPARED))
@@ -191,7 +195,7 @@ impl Log {
             else {
                 return Ok(());
             };
-            self.write_indexes(&segment)?;
+            self.write_indexes(&segment, true)?;
             self.write_snapshot(background, offset, &snapshot)?;
             let mut writer = self.writer.lock();
             writer.sealing.retain(|sealing| !Arc::ptr_eq(&sealing.segment, &segment));
@@ -204,52 +208,55 @@ impl Log {
         self.segments.store(Arc::new(segments));
     }
 
-    /// Writes both index files whole, as they are at this moment, and always as new files: an old one may be mapped.
-    pub(crate) fn write_indexes(&self, segment: &Segment) -> Result<(), LogError> {
+    /// Writes both index files whole, as they are at this moment, and always as new files: an old one may be mapped. With
+    /// `durable`, what is found under their names after a power loss was written whole, and the time index reaches as far
+    /// as the offset index: it is renamed first.
+    pub(crate) fn write_indexes(&self, segment: &Segment, durable: bool) -> Result<(), LogError> {
         let indexes = [
-            (suffix::OFFSET_INDEX, segment.offset_index().bytes_from(0)?),
             (suffix::TIME_INDEX, segment.time_index().bytes_from(0)?),
+            (suffix::OFFSET_INDEX, segment.offset_index().bytes_from(0)?),
         ];
         for (suffix, bytes) in indexes {
-            let path = segment_path(&self.directory, segment.base_offset(), suffix);
-            let mut temporary = path.clone().into_os_string();
-            temporary.push(".tmp");
-            self.write_file(temporary.as_ref(), &bytes)?;
-            self.storage()
-                .rename(temporary.as_ref(), &path)
-                .map_err(|error| self.io("name", &path, error))?;
+            self.replace_file(
+                &segment_path(&self.directory, segment.base_offset(), suffix),
+                &bytes,
+                durable,
+            )?;
         }
         Ok(())
     }
 
-    fn sync_indexes(&self, segment: &Segment) -> Result<(), LogError> {
-        for suffix in [suffix::OFFSET_INDEX, suffix::TIME_INDEX] {
-            let path = segment_path(&self.directory, segment.base_offset(), suffix);
-            let synced = self.storage().open(&path, Access::Write).and_then(|file| file.sync_data());
-            self.shared.durable(synced.map_err(|error| self.io("sync", &path, error)))?;
+    /// Replaces a file by a new one. A power loss leaves the old or the new name, and if `durable` then all of its bytes.
+    fn replace_file(&self, path: &Path, bytes: &[u8], durable: bool) -> Result<(), LogError> {
+        let mut temporary = path.as_os_str().to_owned();
+        temporary.push(".tmp");
+        let temporary = Path::new(&temporary);
+        write_whole(self.storage(), temporary, bytes).map_err(|error| self.io("write", temporary, error))?;
+        if durable {
+            let synced = self.storage().open(temporary, Access::Write).and_then(|file| file.sync_data());
+            self.shared.durable(synced.map_err(|error| self.io("sync", temporary, error)))?;
         }
-        Ok(())
+        self.storage().rename(temporary, path).map_err(|error| self.io("name", path, error))
     }
 
-    /// Writes a snapshot without fsync: its CRC tells whether it arrived, and an older one does as well.
+    pub(crate) fn sync_directory(&self) -> Result<(), LogError> {
+        let synced = self.storage().sync_directory(&self.directory);
+        self.shared.durable(synced.map_err(|error| self.io("sync", &self.directory, error)))
+    }
+
     fn write_snapshot(
         &self,
         background: &mut Background,
         offset: Offset,
         bytes: &[u8],
     ) -> Result<(), LogError> {
-        let path = segment_path(&self.directory, offset, suffix::SNAPSHOT);
-        self.write_file(&path, bytes)?;
+        self.replace_file(&segment_path(&self.directory, offset, suffix::SNAPSHOT), bytes, true)?;
         background.last_snapshot = Some(offset);
         if let Some(stray) = background.stray_snapshot.take().filter(|stray| *stray != offset) {
             let path = segment_path(&self.directory, stray, suffix::SNAPSHOT);
             remove_if_present(self.storage(), &path).map_err(|error| self.io("remove", &path, error))?;
         }
         Ok(())
-    }
-
-    fn write_file(&self, path: &Path, bytes: &[u8]) -> Result<(), LogError> {
-        write_whole(self.storage(), path, bytes).map_err(|error| self.io("write", path, error))
     }
 
     fn write_epochs(&self) -> Result<(), LogError> {

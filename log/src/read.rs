@@ -63,7 +63,7 @@ impl Log {
         }
         let segments = self.segments.load();
         let candidates = segments.from(from);
-        if candidates.is_empty() {
+        if candidates[0].base_offset() > from {
             // Retention came in between.
             return Err(out_of_range(self.log_start_offset()));
         }

@@ -80,7 +80,9 @@ struct Walked {
 impl Opening<'_> {
     pub(crate) fn open(&self) -> Result<Opened, LogError> {
         let files = PartitionFiles::list(&**self.storage, self.directory)?;
-        let recovery_point = self.recovery_point.max(self.log_start);
+        // What was deleted by request needs not be there, durable or not.
+        let recovery_point = Some(self.recovery_point).filter(|point| *point > self.log_start);
+        let recovery_point = recovery_point.unwrap_or(Offset::ZERO);
         let epochs_path = self.directory.join(LEADER_EPOCHS);
         let (mut epochs, epochs_are_lost) = match EpochCache::read(&**self.storage, &epochs_path) {
             Ok(epochs) => {
@@ -91,7 +93,7 @@ impl Opening<'_> {
             Err(error) => return Err(error),
         };
         if files.logs.is_empty() {
-            return self.create_first_segment(recovery_point, epochs);
+            return self.create_first_segment(recovery_point, epochs, Recovery::default());
         }
         let mut recovery = Recovery::default();
         let mut segments = Vec::with_capacity(files.logs.len());
@@ -139,6 +141,13 @@ impl Opening<'_> {
             segments.push(Arc::new(self.seal(walked)?));
         }
         let last = last.expect("the last segment is walked in every case");
+        if last.next_offset < self.log_start {
+            recovery.truncated_bytes = files.logs.values().sum();
+            recovery.truncated_because =
+                Some(format!("all that is left lies below the log start {}", self.log_start));
+            files.logs.keys().rev().try_for_each(|base| self.remove_segment(*base))?;
+            return self.create_first_segment(recovery_point, epochs, recovery);
+        }
         self.finish(segments, last, recovery, epochs, files)
     }
 
@@ -178,10 +187,16 @@ impl Opening<'_> {
         })
     }
 
-    fn create_first_segment(&self, start: Offset, mut epochs: EpochCache) -> Result<Opened, LogError> {
+    fn create_first_segment(
+        &self,
+        recovery_point: Offset,
+        mut epochs: EpochCache,
+        recovery: Recovery,
+    ) -> Result<Opened, LogError> {
+        let start = self.log_start;
         let path = segment_path(self.directory, start, suffix::LOG);
-        if start > self.log_start {
-            let reason = format!("no segment is there, but offsets up to {start} were durable");
+        if recovery_point > start {
+            let reason = format!("no segment is there, but offsets up to {recovery_point} were durable");
             return Err(LogError::Corrupt { path, position: 0, offset: self.log_start, reason });
         }
         let file = self.storage.open(&path, Access::Create);
@@ -196,7 +211,7 @@ impl Opening<'_> {
             log_end: start,
             snapshots: Vec::new(),
             txn_indexes: Vec::new(),
-            recovery: Recovery::default(),
+            recovery,
         })
     }
 
@@ -232,6 +247,8 @@ impl Opening<'_> {
             let synced = self.storage.open(&path, Access::Write).and_then(|file| file.sync_data());
             synced.map_err(|error| LogError::io("sync", &path, error))?;
         }
+        let synced = self.storage.sync_directory(self.directory);
+        synced.map_err(|error| LogError::io("sync", self.directory, error))?;
         Ok(Arc::new(sealed))
     }
 
@@ -304,8 +321,8 @@ impl Opening<'_> {
                 None => break,
             }
         }
-        if walked.next_offset < self.recovery_point.max(self.log_start) {
-            let reason = format!("the log ends here, but offsets up to {} were durable", self.recovery_point);
+        if walked.next_offset < recovery_point {
+            let reason = format!("the log ends here, but offsets up to {recovery_point} were durable");
             return Err(LogError::Corrupt {
                 path,
                 position: walked.size,

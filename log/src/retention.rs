@@ -57,7 +57,7 @@ impl Log {
         self.check_open()?;
         let before = before.min(self.log_end_offset());
         if before > self.log_start_offset() {
-            self.shared.raise_log_start(&self.partition, before)?;
+            self.shared.write_log_start(&self.partition, before)?;
             self.raise_log_start(before);
         }
         self.seal_rolled(&mut background)?;

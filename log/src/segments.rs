@@ -39,12 +39,10 @@ impl Segments {
         &self.0[self.0.len() - 1]
     }
 
-    /// The segments from the one that holds `offset` on; none if all begin behind it.
+    /// The segments from the one that holds `offset` on, or all if they begin behind it; never none.
     pub(crate) fn from(&self, offset: Offset) -> &[Arc<Segment>] {
-        match self.0.partition_point(|segment| segment.base_offset() <= offset) {
-            0 => &[],
-            behind => &self.0[behind - 1..],
-        }
+        let behind = self.0.partition_point(|segment| segment.base_offset() <= offset);
+        &self.0[behind.saturating_sub(1)..]
     }
 
     pub(crate) fn with_appended(&self, segment: Arc<Segment>) -> Self {
@@ -65,5 +63,28 @@ impl Segments {
     /// The list without its first `count` segments.
     pub(crate) fn without_first(&self, count: usize) -> Self {
         Self::new(self.0[count..].to_vec())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::segment::LogFile;
+    use crate::storage::MemoryStorage;
+
+    #[test]
+    fn the_segments_from_an_offset_begin_with_the_one_that_holds_it_or_the_first() {
+        let segment = |base| {
+            let log = LogFile::existing(Arc::new(MemoryStorage::new()), "x".into(), None);
+            Arc::new(Segment::empty(Offset::new(base), log, 0))
+        };
+        let segments = Segments::new(vec![segment(10), segment(20), segment(30)]);
+        for (offset, first) in [(0, 10), (10, 10), (19, 10), (20, 20), (99, 30)] {
+            assert_eq!(
+                segments.from(Offset::new(offset))[0].base_offset(),
+                Offset::new(first),
+                "offset {offset}"
+            );
+        }
     }
 }

@@ -33,6 +33,7 @@ impl Log {
         self.check_open()?;
         self.seal_rolled(&mut background)?;
         let mut writer = self.writer.lock();
+        let _no_sync_meanwhile = self.syncing.lock();
         if offset >= self.log_end_offset() {
             return Ok(self.log_end_offset());
         }
@@ -41,7 +42,6 @@ impl Log {
             self.begin_anew(&mut background, &mut writer, start)?;
             return Ok(start);
         }
-        self.lower_to(offset)?;
         let old = self.segments.load_full();
         let cut = &old.from(offset)[0];
         let place = old.len() - old.from(offset).len();
@@ -49,8 +49,9 @@ impl Log {
             Some(found) => (found.position, found.header.base_offset),
             None => cut.end(),
         };
+        self.lower_to(end)?;
         // What lies above the cut is unreachable from here on, then its files go, the highest first.
-        self.write_indexes(cut)?;
+        self.write_indexes(cut, true)?;
         let kept = self.rewalk(cut, cut.log(), position)?;
         self.log_end.store(end.get(), Ordering::Release);
         self.install(&mut writer, &old, place, kept);
@@ -60,6 +61,8 @@ impl Log {
         let old_cut = cut.clone();
         drop(old);
         self.cut_file(&mut writer, old_cut, position)?;
+        // The index files still reach beyond the cut.
+        self.write_indexes(&writer.active, true)?;
         self.sync_directory()?;
         self.forget_behind(&mut background, &mut writer, end)
     }
@@ -70,6 +73,7 @@ impl Log {
         self.check_open()?;
         self.seal_rolled(&mut background)?;
         let mut writer = self.writer.lock();
+        let _no_sync_meanwhile = self.syncing.lock();
         self.begin_anew(&mut background, &mut writer, offset)
     }
 
@@ -79,9 +83,9 @@ impl Log {
         writer: &mut Writer,
         start: Offset,
     ) -> Result<(), LogError> {
-        // Until the new segment is there, nothing may be expected on disk.
-        self.lower_to(Offset::ZERO)?;
-        self.shared.forget(&self.partition)?;
+        // A log that ends below its log start is begun anew there: whatever a crash leaves of the old one is no harm.
+        self.shared.write_log_start(&self.partition, start)?;
+        self.lower_to(start)?;
         let old = self.segments.load_full();
         for segment in old.iter().rev() {
             self.remove_files(segment.base_offset())?;
@@ -100,7 +104,6 @@ impl Log {
         self.durable_end.store(start.get(), Ordering::Release);
         self.recovery_point.store(start.get(), Ordering::Release);
         self.sync_directory()?;
-        self.shared.raise_log_start(&self.partition, start)?;
         self.shared.set_recovery_point(&self.partition, start);
         self.forget_behind(background, writer, start).map(|_| ())
     }
@@ -108,7 +111,6 @@ impl Log {
     /// Lowers what is said to be durable, on disk before in memory.
     fn lower_to(&self, offset: Offset) -> Result<(), LogError> {
         self.shared.lower_recovery_point(&self.partition, offset)?;
-        let _no_sync_meanwhile = self.syncing.lock();
         self.recovery_point.fetch_min(offset.get(), Ordering::AcqRel);
         self.durable_end.fetch_min(offset.get(), Ordering::AcqRel);
         Ok(())
@@ -185,11 +187,6 @@ impl Log {
         };
         let file = copy().map_err(|error| self.io("copy", path, error))?;
         Ok(LogFile::created(self.shared.storage().clone(), path.to_owned(), file))
-    }
-
-    fn sync_directory(&self) -> Result<(), LogError> {
-        let synced = self.storage().sync_directory(&self.directory);
-        self.shared.durable(synced.map_err(|error| self.io("sync", &self.directory, error)))
     }
 
     fn remove_files(&self, base: Offset) -> Result<(), LogError> {

@@ -5,5 +5,7 @@
 mod append_and_read;
 #[path = "partition/fixture.rs"]
 mod fixture;
+#[path = "partition/power_loss.rs"]
+mod power_loss;
 #[path = "partition/recovery.rs"]
 mod recovery;

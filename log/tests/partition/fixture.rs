@@ -1,6 +1,6 @@
 //! A partition to test with: one log directory over any storage, and batches whose contents can be recognised.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc;
 
@@ -39,7 +39,6 @@ pub(crate) fn small_segments() -> LogConfig {
 
 /// A log directory that is open.
 pub(crate) struct Partition {
-    pub(crate) path: PathBuf,
     pub(crate) dir: LogDir,
     pub(crate) log: Arc<Log>,
     pub(crate) recovery: Recovery,
@@ -57,7 +56,7 @@ impl Partition {
             true => dir.open_log(&flights(), Some(topic_id()), config, NOW_MS)?,
             false => (dir.create_log(&flights(), topic_id(), config, NOW_MS)?, Recovery::default()),
         };
-        Ok(Partition { path: path.to_owned(), dir, log, recovery })
+        Ok(Partition { dir, log, recovery })
     }
 
     pub(crate) fn append(&self, batch: ValidBatch) -> Result<Appended, AppendError> {
