@@ -211,3 +211,27 @@ fn a_client_that_claims_to_be_a_replica_reads_nothing_above_the_high_watermark()
     }
     client.send(4, api_versions());
 }
+
+#[test]
+fn the_pool_of_request_memory_holds_back_what_does_not_fit() {
+    let settings = [("queued.max.request.bytes", "4194304"), ("ottla.request.grace.ms", "60000")];
+    let broker = TestBroker::start(&settings);
+    let mut early = broker.connect();
+    early.expect_service();
+    // Ten frames of 2 MiB that all want to be held at once, in a pool of 4 MiB: some have to wait in their sockets.
+    let mut senders: Vec<Client> = (0..10)
+        .map(|_| {
+            let mut client = broker.connect();
+            client.set_patience(Duration::from_millis(200));
+            client.send_bytes(&(2_u32 << 20).to_be_bytes());
+            let _ = client.try_send_bytes(&vec![0; (2 << 20) - 1]);
+            client
+        })
+        .collect();
+    early.expect_service();
+    broker.connect().expect_service();
+    senders.clear();
+    let mut after = broker.connect();
+    let topic = after.new_topic(1, &[]);
+    after.append(&topic, batch(&[&"x".repeat(1_000_000)]));
+}

@@ -1,11 +1,14 @@
 //! A broker to test, in a directory and on a runtime of its own.
 
+use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ottla_broker::{Broker, BrokerConfig, BrokerHandle, StartError};
+use ottla_log::storage::FaultyStorage;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -59,6 +62,19 @@ impl TestBroker {
         Ok(TestBroker { address, running: Some(running), directory: None })
     }
 
+    /// Our broker on a file system in memory that fails when it is told to.
+    ///
+    /// # Errors
+    /// Why it does not start.
+    pub fn start_on(storage: &FaultyStorage, settings: &[(&str, &str)]) -> Result<TestBroker, StartError> {
+        let data = Path::new("/data");
+        let runtime = new_runtime();
+        let handle = runtime.block_on(Broker::start_on(config(data, settings), Arc::new(storage.clone())))?;
+        let address = handle.address();
+        let running = Running { handle, runtime, data: data.to_owned() };
+        Ok(TestBroker { address, running: Some(running), directory: None })
+    }
+
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -97,11 +113,13 @@ impl TestBroker {
         (data, self.directory.take())
     }
 
-    /// Ends it as a kill would.
+    /// Ends it as a kill would. It is gone when its directory is free: the last of its threads has let go of it.
     pub fn crash(&mut self) -> (PathBuf, Option<TempDir>) {
         let Running { handle, runtime, data } = self.running.take().unwrap();
         drop(handle);
         runtime.shutdown_timeout(Duration::from_secs(5));
+        let lock = fs::File::open(data.join(".lock")).unwrap();
+        lock.lock().unwrap();
         (data, self.directory.take())
     }
 }
@@ -113,6 +131,10 @@ impl Drop for TestBroker {
             running.runtime.shutdown_timeout(Duration::from_secs(5));
         }
     }
+}
+
+fn new_runtime() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
 /// The configuration of a broker on a free port of the loopback interface, with its data in `data`.
