@@ -1,7 +1,7 @@
 //! DescribeTopicPartitions (75), version 0: topics page by page, in the order of their names (KIP-966).
 //!
-//! A page ends after `response_partition_limit` partitions, at most [`PAGE_PARTITIONS_MAX`], and says where the next one
-//! begins. Topics may come and go between two pages; each page is true of its own moment.
+//! A page ends after `response_partition_limit` partitions, at most `max.request.partition.size.limit`, and says where the
+//! next one begins. Topics may come and go between two pages; each page is true of its own moment.
 
 use std::collections::BTreeSet;
 
@@ -16,20 +16,24 @@ use ottla_protocol::{ErrorCode, TopicName};
 use super::RequestContext;
 use super::metadata::is_internal;
 
-/// `max.request.partition.size.limit`: the most partitions that a page holds, whatever the client asks for.
-const PAGE_PARTITIONS_MAX: i32 = 2_000;
-
 /// Answers one page.
 pub(super) fn handle(
     context: &RequestContext,
     request: DescribeTopicPartitionsRequest,
 ) -> DescribeTopicPartitionsResponse {
-    page(&context.core.quorum.image(), &request)
+    page(&context.core.quorum.image(), &request, context.core.config.max_request_partition_size_limit)
 }
 
-fn page(image: &Image, request: &DescribeTopicPartitionsRequest) -> DescribeTopicPartitionsResponse {
-    let limit = request.response_partition_limit.clamp(1, PAGE_PARTITIONS_MAX);
-    let mut page = Page { left: limit as usize, response: DescribeTopicPartitionsResponse::default() };
+fn page(
+    image: &Image,
+    request: &DescribeTopicPartitionsRequest,
+    partitions_max: usize,
+) -> DescribeTopicPartitionsResponse {
+    let asked_for = usize::try_from(request.response_partition_limit).unwrap_or(0);
+    let mut page = Page {
+        left: asked_for.clamp(1, partitions_max.max(1)),
+        response: DescribeTopicPartitionsResponse::default(),
+    };
     let begins_at = request.cursor.as_ref();
     let is_due = |name: &str| begins_at.is_none_or(|cursor| name >= &*cursor.topic_name);
     if request.topics.is_empty() {
@@ -68,7 +72,8 @@ impl Page {
             return false;
         }
         let due = topic.partitions.iter().enumerate().skip(first);
-        let partitions: Vec<_> = due.take(self.left).map(|(index, partition)| row(index, partition)).collect();
+        let partitions: Vec<_> =
+            due.take(self.left).map(|(index, partition)| row(index, partition)).collect();
         self.left -= partitions.len();
         let next = first + partitions.len();
         self.response.topics.push(DescribeTopicPartitionsResponseTopic {
@@ -154,7 +159,7 @@ mod tests {
         };
         let (mut pages, mut seen) = (0, Vec::new());
         loop {
-            let response = page(&image(), &request);
+            let response = page(&image(), &request, 2_000);
             pages += 1;
             for topic in response.topics {
                 let name = topic.name.unwrap().to_string();

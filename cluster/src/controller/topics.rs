@@ -30,6 +30,9 @@ use crate::refusal::{Refused, refuse};
 /// The most partitions that one request may create, as in Kafka: a slip of the keyboard must not fill the disk.
 const PARTITIONS_PER_REQUEST_MAX: i32 = 10_000;
 
+/// The name that belongs to the metadata log.
+const METADATA_TOPIC: &str = "__cluster_metadata";
+
 /// What is left of [`PARTITIONS_PER_REQUEST_MAX`].
 struct PartitionBudget {
     left: i32,
@@ -111,6 +114,10 @@ impl Image {
         budget: &mut PartitionBudget,
     ) -> Refused<TopicPlan> {
         let name = legal_name(&topic.name)?;
+        if name.as_str() == METADATA_TOPIC {
+            let message = format!("Creation of internal topic {METADATA_TOPIC} is prohibited.");
+            return refuse(ErrorCode::INVALID_REQUEST, message);
+        }
         if self.topic(&name).is_some() {
             return refuse(ErrorCode::TOPIC_ALREADY_EXISTS, format!("Topic '{name}' already exists."));
         }

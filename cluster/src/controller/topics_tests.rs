@@ -64,6 +64,7 @@ fn every_illegal_topic_has_its_own_error_and_spares_the_others() {
         (wanted("no/slash"), ErrorCode::INVALID_TOPIC_EXCEPTION),
         (wanted(".."), ErrorCode::INVALID_TOPIC_EXCEPTION),
         (wanted(&"x".repeat(250)), ErrorCode::INVALID_TOPIC_EXCEPTION),
+        (wanted("__cluster_metadata"), ErrorCode::INVALID_REQUEST),
         (wanted("there"), ErrorCode::TOPIC_ALREADY_EXISTS),
         (wanted("a_b"), ErrorCode::INVALID_TOPIC_EXCEPTION),
         (CreatableTopic { num_partitions: 0, ..wanted("p") }, ErrorCode::INVALID_PARTITIONS),

@@ -49,7 +49,7 @@ pub(super) const LOG: &[Row] = rows! {
         "How often the broker looks for logs that need an fsync; also the default of `log.flush.interval.ms`.";
     "log.flush.offset.checkpoint.interval.ms" Int "60000" [AtLeast(0)] ReadOnly Honour,
         "How often the recovery points are written to their checkpoint.";
-    "log.flush.start.offset.checkpoint.interval.ms" Int "60000" [AtLeast(0)] ReadOnly Honour,
+    "log.flush.start.offset.checkpoint.interval.ms" Int "60000" [AtLeast(0)] ReadOnly Accept(notes::ONE_CHECKPOINT),
         "How often the log start offsets are written to their checkpoint.";
     "log.segment.delete.delay.ms" Long "60000" [AtLeast(0)] ClusterWide Honour,
         "How long a deleted segment's files stay on disk, unless the topic says otherwise.";

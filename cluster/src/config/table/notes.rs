@@ -4,6 +4,7 @@
 pub(super) const AUTHORIZER: &str = "ottla does not check access rules yet, and would serve everybody";
 pub(super) const CLEANER: &str = "how ottla compacts is not tuned by this";
 pub(super) const COMPACTION: &str = "logs are not compacted yet; the value is kept and shown";
+pub(super) const CONNECTION_RATE: &str = "connections are bounded by their number, not by their rate";
 pub(super) const CONSUMER: &str =
     "the consumer group protocol (KIP-848) is not served yet; classic groups are";
 pub(super) const COORDINATOR: &str = "the coordinator's log is not tuned by this";
@@ -13,10 +14,14 @@ pub(super) const JVM: &str = "it names a class or a setting of the Java runtime,
 pub(super) const METRICS: &str = "ottla measures by itself and loads no reporters";
 pub(super) const MOVEDIRS: &str = "replicas are not moved between log directories yet";
 pub(super) const ONESTART: &str = "all listeners open at once, when the broker is ready";
+pub(super) const ONE_CHECKPOINT: &str = "log start offsets are written together with the recovery points";
+pub(super) const ORDERLY_STOP: &str = "a stop always finishes its work and marks the logs clean";
 pub(super) const PLUGIN_POLICY: &str =
     "ottla loads no Java classes, and what the policy forbids would be allowed";
 pub(super) const PLUGIN_QUOTA: &str = "ottla loads no Java classes, and clients would go unlimited";
 pub(super) const PURGATORY: &str = "ottla wakes each waiting request by itself and has nothing to sweep";
+pub(super) const QUEUED_REQUESTS: &str =
+    "requests are bounded for each connection, and all together by `queued.max.request.bytes`";
 pub(super) const QUORUM: &str = "a single node is its own controller and votes alone";
 pub(super) const QUOTA: &str = "client quotas are not enforced yet";
 pub(super) const REPLICATION: &str = "a single node replicates to nobody";
@@ -34,6 +39,7 @@ pub(super) const THROTTLE: &str = "a single node replicates to nobody, so that t
 pub(super) const TIERED: &str = "tiered storage is not built yet";
 pub(super) const TLS: &str = "TLS is not served yet, and a listener that asks for it is refused";
 pub(super) const TRANSACTION: &str = "transactions are not served yet; idempotent producers are";
+pub(super) const UNCLEAN: &str = "a partition with one replica has no other to elect";
 pub(super) const UNSTABLE: &str = "APIs under development are never offered";
 pub(super) const WATERMARK: &str =
     "a single replica's high watermark is its log end, and needs no checkpoint";

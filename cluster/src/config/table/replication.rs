@@ -13,7 +13,7 @@ pub(super) const REPLICATION: &[Row] = rows! {
         "The replicas of a topic that is created without saying how many.";
     "min.insync.replicas" Int "1" [AtLeast(1)] ClusterWide Honour,
         "The in-sync replicas that a write with `acks=all` needs, unless the topic says otherwise.";
-    "unclean.leader.election.enable" Bool "false" [Any] ClusterWide Honour,
+    "unclean.leader.election.enable" Bool "false" [Any] ClusterWide Accept(notes::UNCLEAN),
         "Whether an out-of-sync replica may become the leader, unless the topic says otherwise.";
     "replica.lag.time.max.ms" Long "30000" [Any] ReadOnly Honour,
         "How long a follower may lag before it leaves the in-sync set.";
@@ -45,7 +45,7 @@ pub(super) const REPLICATION: &[Row] = rows! {
         "How often partitions without a leader are looked at for an unclean election.";
     "follower.fetch.last.tiered.offset.enable" Bool "false" [Any] ClusterWide Accept(notes::TIERED),
         "Whether a new follower begins at the last tiered offset.";
-    "security.inter.broker.protocol" Text "PLAINTEXT" [OneOf(&["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"])] ReadOnly Honour,
+    "security.inter.broker.protocol" Text "PLAINTEXT" [OneOf(&["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"])] ReadOnly Accept(notes::REPLICATION),
         "The security protocol between brokers; the listener that speaks it is theirs.";
     "inter.broker.listener.name" Text null [Any] ReadOnly Honour,
         "The listener that brokers use among themselves.";
@@ -83,9 +83,9 @@ pub(super) const REPLICATION: &[Row] = rows! {
         "The time beyond which a controller event is always logged.";
     "initial.broker.registration.timeout.ms" Int "60000" [Any] ReadOnly Accept(notes::QUORUM),
         "How long a broker tries to register at the start.";
-    "broker.heartbeat.interval.ms" Int "2000" [Any] ReadOnly Honour,
+    "broker.heartbeat.interval.ms" Int "2000" [Any] ReadOnly Accept(notes::QUORUM),
         "How often a broker tells the controller that it is alive.";
-    "broker.session.timeout.ms" Int "9000" [Any] ReadOnly Honour,
+    "broker.session.timeout.ms" Int "9000" [Any] ReadOnly Accept(notes::QUORUM),
         "How long a silent broker counts as alive.";
     "metadata.log.dir" Text null [Any] ReadOnly Honour,
         "The directory of the metadata log; when it is not set, the first of `log.dirs`.";

@@ -39,13 +39,13 @@ pub(super) const SERVER: &[Row] = rows! {
         "Other limits for single addresses, as `address:count` pairs.";
     "max.connections" Int "2147483647" [AtLeast(0)] ClusterWide Honour,
         "The number of connections that the broker holds open.";
-    "max.connection.creation.rate" Int "2147483647" [AtLeast(0)] ClusterWide Honour,
+    "max.connection.creation.rate" Int "2147483647" [AtLeast(0)] ClusterWide Accept(notes::CONNECTION_RATE),
         "The number of connections that the broker accepts in a second.";
     "connections.max.idle.ms" Long "600000" [Any] ReadOnly Honour,
         "How long a connection may be silent before it is closed.";
     "connection.failed.authentication.delay.ms" Int "100" [AtLeast(0)] ReadOnly Accept(notes::SECURITY),
         "How long the answer to a failed authentication is held back.";
-    "queued.max.requests" Int "500" [AtLeast(1)] ReadOnly Honour,
+    "queued.max.requests" Int "500" [AtLeast(1)] ReadOnly Accept(notes::QUEUED_REQUESTS),
         "The number of requests that may wait or run at once; beyond it the sockets are not read.";
     "queued.max.request.bytes" Long "-1" [Any] ReadOnly Honour,
         "The memory that waiting requests may take together; -1 leaves the choice to the broker.";
@@ -61,7 +61,7 @@ pub(super) const SERVER: &[Row] = rows! {
         "How long this broker waits for a connection to another one.";
     "socket.connection.setup.timeout.max.ms" Long "30000" [Any] ReadOnly Accept(notes::REPLICATION),
         "The longest wait for a connection after repeated failures.";
-    "controlled.shutdown.enable" Bool "true" [Any] ReadOnly Honour,
+    "controlled.shutdown.enable" Bool "true" [Any] ReadOnly Accept(notes::ORDERLY_STOP),
         "Whether a stopping broker finishes its work and marks its logs clean.";
     "delete.topic.enable" Bool "true" [Any] ReadOnly Honour,
         "Whether topics may be deleted.";

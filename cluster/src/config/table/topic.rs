@@ -59,7 +59,7 @@ pub(super) const TOPIC: &[Row] = rows! {
     "cleanup.policy" List "delete" [OneOf(&["compact", "delete"])] ReadOnly Honour,
         from [Same "log.cleanup.policy"]
         "What happens to old records: `delete` drops segments past retention, `compact` keeps the last value of each key; both may be given.";
-    "unclean.leader.election.enable" Bool "false" [Any] ReadOnly Honour,
+    "unclean.leader.election.enable" Bool "false" [Any] ReadOnly Accept(notes::UNCLEAN),
         from [Same "unclean.leader.election.enable"]
         "Whether a replica outside the in-sync set may become the leader as a last resort, at the price of lost records.";
     "min.insync.replicas" Int "1" [AtLeast(1)] ReadOnly Honour,
