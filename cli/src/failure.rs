@@ -73,9 +73,12 @@ fn plain(error: &io::Error) -> String {
 
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
-        let advice = advice(&error);
-        let separator = if advice.is_empty() { "" } else { "; " };
-        Failure::new(format!("{error}{separator}{advice}"))
+        let (error, advice) = (error.to_string(), advice(&error));
+        let error = error.trim_end_matches('.');
+        match advice {
+            "" => Failure::new(error),
+            advice => Failure::new(format!("{error}; {advice}")),
+        }
     }
 }
 

@@ -72,7 +72,7 @@ impl Connection {
         let connecting = config.connector.connect(&address.host, address.port);
         let stream = match timeout(config.connect_timeout, connecting).await {
             Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return Err(failed(error.to_string())),
+            Ok(Err(error)) => return Err(failed(plain(&error))),
             Err(_) => {
                 return Err(failed(format!("no answer within {} ms", config.connect_timeout.as_millis())));
             }
@@ -213,3 +213,12 @@ fn decode_frame<R: Request>(frame: Bytes, version: i16) -> std::result::Result<R
     let (_, body) = frame::decode_response_header(frame, R::KEY, version)?;
     decode_response::<R>(body, version)
 }
+
+/// An I/O error without the number that the operating system gives it.
+fn plain(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.find(" (os error").map_or(text.clone(), |end| text[..end].to_owned())
+}
+
+#[cfg(test)]
+mod tests;

@@ -40,6 +40,8 @@ struct PartitionState {
     queue: Mutex<PartitionQueue>,
     /// Whether the sender has been told to look at it and has not done so yet.
     is_listed: AtomicBool,
+    /// Whether it stands in a lane of the sender, whose own flag this is.
+    is_pending: AtomicBool,
 }
 
 /// One topic that records are sent to.
@@ -149,8 +151,12 @@ impl Inner {
             let index = PartitionIndex::new(i32::try_from(index).unwrap_or(i32::MAX));
             let topic_partition = TopicPartition::new(topic.name.clone(), index);
             let queue = Mutex::new(PartitionQueue::new(topic_partition.clone(), self.rules));
-            let is_listed = AtomicBool::new(false);
-            partitions.push(Arc::new(PartitionState { topic_partition, queue, is_listed }));
+            partitions.push(Arc::new(PartitionState {
+                topic_partition,
+                queue,
+                is_listed: AtomicBool::new(false),
+                is_pending: AtomicBool::new(false),
+            }));
         }
     }
 }

@@ -322,14 +322,6 @@ impl PartitionQueue {
     pub(crate) fn is_idle(&self) -> bool {
         self.open.is_none() && self.waiting.is_empty() && self.in_flight.is_empty()
     }
-
-    /// When the eldest waiting batch must be given up.
-    pub(crate) fn expires_at(&self) -> Option<Instant> {
-        let eldest = self.waiting.front().map(|batch| batch.created);
-        eldest
-            .or(self.open.as_ref().map(|open| open.opened))
-            .map(|created| created + self.rules.delivery_timeout)
-    }
 }
 
 /// Errors that say what the broker knows of the producer differs from what the producer thinks.

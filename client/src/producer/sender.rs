@@ -5,27 +5,32 @@
 //! metadata, the producer id) runs in tasks of its own and comes back as an event; this task never waits for one broker
 //! while another could be served. Compression happens here, outside of every lock.
 
+mod answers;
+mod errands;
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use foldhash::fast::RandomState;
-use ottla_protocol::messages::init_producer_id::{InitProducerIdRequest, InitProducerIdResponse};
+use ottla_protocol::BrokerId;
 use ottla_protocol::messages::produce::{
     PartitionProduceData, ProduceRequest, ProduceResponse, TopicProduceData,
 };
-use ottla_protocol::{BrokerId, ErrorCode, Offset, PartitionIndex, ProducerEpoch, ProducerId, TopicName};
 use tokio::sync::mpsc;
-use tokio::time::{sleep, sleep_until};
+use tokio::time::sleep_until;
 
+use self::answers::{is_about_leaders, partition_answer};
 use super::delivery::Acknowledged;
 use super::partition_queue::{Answer, Take};
 use super::sealed::{Identity, SealedBatch};
 use super::{Inner, PartitionState};
-use crate::client::AutoCreate;
 use crate::connection::Connection;
 use crate::error::{ClientError, Result};
+
+/// Batches past their delivery timeout are looked for this often.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// A batch on the wire and the partition it belongs to.
 type Sent = (Arc<PartitionState>, Box<SealedBatch>);
@@ -62,6 +67,7 @@ struct Sender {
     is_asking_metadata: bool,
     metadata_failures: u32,
     metadata_checked: Instant,
+    next_sweep: Instant,
     last_failure: Option<ClientError>,
     events: mpsc::UnboundedSender<Event>,
 }
@@ -82,6 +88,7 @@ pub(super) async fn run(inner: Arc<Inner>) {
         is_asking_metadata: false,
         metadata_failures: 0,
         metadata_checked: Instant::now(),
+        next_sweep: Instant::now() + SWEEP_EVERY,
         last_failure: None,
         events,
     };
@@ -113,7 +120,14 @@ impl Sender {
         let mut wake_at = now + self.inner.client.config().metadata_max_age;
         for partition in self.due(now, &mut wake_at) {
             partition.is_listed.store(false, Ordering::Release);
-            self.route(partition, now);
+            self.route(partition);
+        }
+        if now >= self.next_sweep {
+            self.next_sweep = now + SWEEP_EVERY;
+            self.sweep(now);
+        }
+        if self.inner.memory.reserved_bytes() > 0 {
+            wake_at = wake_at.min(self.next_sweep);
         }
         let brokers: Vec<BrokerId> = self.lanes.keys().copied().collect();
         for broker in brokers {
@@ -152,12 +166,18 @@ impl Sender {
         self.later.insert((at, self.later_count), partition);
     }
 
-    /// Puts a partition into its leader's lane.
-    fn route(&mut self, partition: Arc<PartitionState>, now: Instant) {
-        let expired = partition.queue.lock().expire(now, || self.last_failure.clone());
-        for settled in expired {
-            self.inner.settle(settled);
+    /// Gives up what has waited for too long, in every partition.
+    fn sweep(&mut self, now: Instant) {
+        for partition in self.inner.partitions() {
+            let expired = partition.queue.lock().expire(now, || self.last_failure.clone());
+            for settled in expired {
+                self.inner.settle(settled);
+            }
         }
+    }
+
+    /// Puts a partition into its leader's lane.
+    fn route(&mut self, partition: Arc<PartitionState>) {
         if partition.queue.lock().is_idle() {
             return;
         }
@@ -165,9 +185,8 @@ impl Sender {
         let leader = self.inner.client.metadata().leader(&topic_partition.topic, topic_partition.partition);
         match leader {
             Some((broker, _)) => {
-                let pending = &mut self.lanes.entry(broker).or_default().pending;
-                if !pending.iter().any(|known| Arc::ptr_eq(known, &partition)) {
-                    pending.push_back(partition);
+                if !partition.is_pending.swap(true, Ordering::Relaxed) {
+                    self.lanes.entry(broker).or_default().pending.push_back(partition);
                 }
             }
             None => {
@@ -209,11 +228,13 @@ impl Sender {
         let pending = self.lanes.get_mut(&broker).map(|lane| std::mem::take(&mut lane.pending));
         let mut pending = pending.unwrap_or_default();
         while let Some(partition) = pending.pop_front() {
+            partition.is_pending.store(false, Ordering::Relaxed);
             let taken = partition.queue.lock().take(now, self.identity);
             match taken {
                 Take::Batch(batch) => {
                     bytes += batch.wire_bytes();
                     batches.push((Arc::clone(&partition), batch));
+                    partition.is_pending.store(true, Ordering::Relaxed);
                     again.push(partition);
                     if bytes >= self.inner.config.request_bytes_max {
                         break;
@@ -224,13 +245,8 @@ impl Sender {
                     self.nameless.push(partition);
                     self.ask_identity(spoilt);
                 }
-                Take::Nothing => {
-                    let expires_at = partition.queue.lock().expires_at();
-                    if let Some(at) = expires_at {
-                        // An answer lists it again long before, unless nothing is on the wire.
-                        self.look_again(partition, at.max(now));
-                    }
-                }
+                // An answer or a record lists it again.
+                Take::Nothing => {}
             }
         }
         pending.extend(again);
@@ -345,128 +361,6 @@ impl Sender {
         self.inner.list(partition);
     }
 
-    fn connect(&mut self, broker: BrokerId) {
-        let Some(lane) = self.lanes.get_mut(&broker) else { return };
-        if std::mem::replace(&mut lane.is_connecting, true) {
-            return;
-        }
-        let delay = match lane.failures {
-            0 => std::time::Duration::ZERO,
-            failures => self.inner.client.config().backoff.delay(failures - 1, rand::random()),
-        };
-        let (events, pool) = (self.events.clone(), Arc::clone(self.inner.client.pool()));
-        tokio::spawn(async move {
-            sleep(delay).await;
-            let _ = events.send(Event::Connected(broker, pool.broker(broker).await));
-        });
-    }
-
-    fn connected(&mut self, broker: BrokerId, connected: Result<Arc<Connection>>) {
-        let Some(lane) = self.lanes.get_mut(&broker) else { return };
-        lane.is_connecting = false;
-        match connected {
-            Ok(connection) => {
-                lane.failures = 0;
-                lane.connection = Some(connection);
-            }
-            Err(error) => {
-                lane.failures = lane.failures.saturating_add(1);
-                self.last_failure = Some(error.during("produce"));
-                // The leader may be another one by now; its partitions are routed anew.
-                for partition in std::mem::take(&mut lane.pending) {
-                    self.inner.list(&partition);
-                }
-                self.ask_metadata();
-            }
-        }
-    }
-
-    fn ask_identity(&mut self, spoilt: Option<Identity>) {
-        if self.identity != spoilt || std::mem::replace(&mut self.is_asking_identity, true) {
-            return;
-        }
-        let delay = match self.identity_failures {
-            0 => std::time::Duration::ZERO,
-            failures => self.inner.client.config().backoff.delay(failures - 1, rand::random()),
-        };
-        let (events, client) = (self.events.clone(), self.inner.client.clone());
-        tokio::spawn(async move {
-            sleep(delay).await;
-            let request = InitProducerIdRequest {
-                transactional_id: None,
-                transaction_timeout_ms: i32::MAX,
-                ..Default::default()
-            };
-            let answer = client.pool().call_any(request, client.config().request_timeout).await;
-            let _ = events.send(Event::Identity(answer.and_then(identity)));
-        });
-    }
-
-    fn identified(&mut self, answer: Result<Identity>) {
-        self.is_asking_identity = false;
-        match answer {
-            Ok(identity) => {
-                self.identity = Some(identity);
-                self.identity_failures = 0;
-            }
-            Err(error) => {
-                tracing::debug!(%error, "no producer id yet");
-                self.identity_failures = self.identity_failures.saturating_add(1);
-                self.last_failure = Some(error.during("produce"));
-            }
-        }
-        for partition in std::mem::take(&mut self.nameless) {
-            self.inner.list(&partition);
-        }
-    }
-
-    /// Metadata older than its maximal age is asked for anew, so that new partitions are found.
-    fn refresh_stale_metadata(&mut self, now: Instant) {
-        if now.saturating_duration_since(self.metadata_checked) >= self.inner.client.config().metadata_max_age
-        {
-            self.metadata_checked = now;
-            self.ask_metadata();
-        }
-    }
-
-    fn ask_metadata(&mut self) {
-        if std::mem::replace(&mut self.is_asking_metadata, true) {
-            return;
-        }
-        let topics: Vec<TopicName> = self.inner.topics.read().keys().cloned().collect();
-        let (events, client) = (self.events.clone(), self.inner.client.clone());
-        let delay = match self.metadata_failures {
-            0 => std::time::Duration::ZERO,
-            failures => client.config().backoff.delay(failures - 1, rand::random()),
-        };
-        let generation = client.metadata().generation();
-        tokio::spawn(async move {
-            sleep(delay).await;
-            let answer = client.refresh(&topics, AutoCreate::Forbidden, generation).await;
-            let _ = events.send(Event::Metadata(answer));
-        });
-    }
-
-    fn refreshed(&mut self, answer: Result<()>) {
-        self.is_asking_metadata = false;
-        // Each answer counts until a leader is known for everybody: that spaces out the questions.
-        let all_at_home = self.homeless.is_empty();
-        self.metadata_failures =
-            if answer.is_ok() && all_at_home { 0 } else { self.metadata_failures.saturating_add(1) };
-        if let Err(error) = answer {
-            self.last_failure = Some(error.during("produce"));
-        }
-        let topics: Vec<_> = self.inner.topics.read().values().cloned().collect();
-        for topic in topics {
-            let partition_count =
-                self.inner.client.metadata().topic(&topic.name).map(|info| info.partitions.len());
-            self.inner.grow(&topic, partition_count.unwrap_or(0));
-        }
-        for partition in std::mem::take(&mut self.homeless) {
-            self.inner.list(&partition);
-        }
-    }
-
     /// Gives up what is not on the wire.
     fn abandon(&mut self) {
         for partition in self.inner.partitions() {
@@ -475,55 +369,5 @@ impl Sender {
                 self.inner.settle(settled);
             }
         }
-    }
-}
-
-fn identity(response: InitProducerIdResponse) -> Result<Identity> {
-    response.error_code.ok().map_err(|code| ClientError::broker("get a producer id", code, None))?;
-    Ok(Identity {
-        id: ProducerId::new(response.producer_id),
-        epoch: ProducerEpoch::new(response.producer_epoch),
-    })
-}
-
-/// Errors after which the leader should be asked for anew.
-fn is_about_leaders(code: ErrorCode) -> bool {
-    [
-        ErrorCode::NOT_LEADER_OR_FOLLOWER,
-        ErrorCode::LEADER_NOT_AVAILABLE,
-        ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
-        ErrorCode::UNKNOWN_TOPIC_ID,
-        ErrorCode::FENCED_LEADER_EPOCH,
-        ErrorCode::KAFKA_STORAGE_ERROR,
-        ErrorCode::BROKER_NOT_AVAILABLE,
-    ]
-    .contains(&code)
-}
-
-/// What the response says about one partition.
-fn partition_answer(response: &ProduceResponse, partition: &PartitionState) -> Answer {
-    let wanted = &partition.topic_partition;
-    let error = |code, message: Option<&str>| {
-        let error = ClientError::broker("produce", code, message).for_topic(&wanted.topic);
-        error.for_partition(wanted.partition.get())
-    };
-    let topic = response.responses.iter().find(|topic| topic.name == *wanted.topic);
-    let row = topic.and_then(|topic| {
-        topic.partition_responses.iter().find(|row| PartitionIndex::new(row.index) == wanted.partition)
-    });
-    let Some(row) = row else { return Answer::Unknown(error(ErrorCode::UNKNOWN_SERVER_ERROR, None)) };
-    let log_append_time_ms = (row.log_append_time_ms >= 0).then_some(row.log_append_time_ms);
-    match row.error_code {
-        ErrorCode::NONE => Answer::Acknowledged(Acknowledged {
-            base_offset: Offset::known(row.base_offset),
-            log_append_time_ms,
-        }),
-        ErrorCode::DUPLICATE_SEQUENCE_NUMBER => {
-            Answer::Acknowledged(Acknowledged { base_offset: None, log_append_time_ms })
-        }
-        code @ (ErrorCode::REQUEST_TIMED_OUT
-        | ErrorCode::NOT_ENOUGH_REPLICAS_AFTER_APPEND
-        | ErrorCode::UNKNOWN_SERVER_ERROR) => Answer::Unknown(error(code, row.error_message.as_deref())),
-        code => Answer::Refused(error(code, row.error_message.as_deref())),
     }
 }
