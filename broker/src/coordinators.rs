@@ -190,8 +190,9 @@ pub(crate) async fn run(core: Arc<Core>) {
     let mut next_expiry = time::now() + groups.expiry_interval;
     loop {
         groups.timer.armed_ms.store(u64::MAX, Ordering::Release);
-        for host in groups.loaded() {
-            host.handle_deadlines(&core);
+        let earliest = groups.loaded().iter().filter_map(|host| host.handle_deadlines(&core)).min();
+        if let Some(earliest) = earliest {
+            groups.timer.armed_ms.fetch_min(earliest.as_millis(), Ordering::AcqRel);
         }
         if time::now() >= next_expiry {
             next_expiry = time::now() + groups.expiry_interval;

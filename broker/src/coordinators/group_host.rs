@@ -14,6 +14,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use ottla_cluster::group::{Answer, AppendId, Effect, GroupRecord, GroupShard, Now};
+use ottla_cluster::time::Monotonic;
 use ottla_protocol::ErrorCode;
 use ottla_protocol::records::{BatchBuilder, BatchError, Compression, Rules, ValidBatch};
 use parking_lot::{Mutex, MutexGuard};
@@ -138,16 +139,17 @@ impl GroupHost {
         result
     }
 
-    /// Time has passed.
-    pub(crate) fn handle_deadlines(self: &Arc<Self>, core: &Arc<Core>) {
-        let next = self.look(core, |machine| machine.next_deadline());
-        match next {
-            Some(next) if next <= core.clock.now() => {
-                self.act(core, |machine, now| machine.handle_deadlines(now))
-            }
-            Some(next) => self.timer.want(next),
-            None => {}
+    /// Time has passed. The earliest deadline that is left is returned and not asked of the timer: it is the timer's own
+    /// task that calls this, and must not wake itself.
+    pub(crate) fn handle_deadlines(self: &Arc<Self>, core: &Arc<Core>) -> Option<Monotonic> {
+        let next = self.look(core, |machine| machine.next_deadline())?;
+        if next > core.clock.now() {
+            return Some(next);
         }
+        self.act(core, |machine, now| {
+            machine.handle_deadlines(now);
+            machine.next_deadline()
+        })
     }
 
     fn carry_out(self: &Arc<Self>, machine: &mut MutexGuard<'_, GroupShard<Waiter>>, core: &Arc<Core>) {
