@@ -87,7 +87,10 @@ impl Connection {
         }
         if signals.has(Signal::Tick) {
             let arrived = self.reader.partial_bytes();
-            if self.frame_began_at_ms.is_some_and(|began| self.core.limits.is_too_slow(now_ms - began, arrived)) {
+            if self
+                .frame_began_at_ms
+                .is_some_and(|began| self.core.limits.is_too_slow(now_ms - began, arrived))
+            {
                 return Err(CloseReason::Slow(arrived));
             }
             if now_ms.saturating_sub(self.handle.moved_at_ms()) >= self.core.limits.buffer_idle_ms {

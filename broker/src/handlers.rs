@@ -7,8 +7,8 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 pub(crate) use self::fetch::FetchKey;
+use bytes::Bytes;
 use ottla_protocol::codec::{Request, decode_request};
 use ottla_protocol::frame::{self, RequestHeader};
 use ottla_protocol::{ApiKey, api};

@@ -50,7 +50,8 @@ impl Limits {
     /// connections, so that a flood of clients cannot keep the broker from opening its logs.
     pub(crate) fn new(config: &BrokerConfig, descriptors_max: usize) -> Limits {
         let affordable = (descriptors_max / 2).max(descriptors_max.saturating_sub(DESCRIPTORS_KEPT)).max(1);
-        let request_memory = config.queued_max_request_bytes.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+        let request_memory =
+            config.queued_max_request_bytes.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
         Limits {
             request_bytes_max: config.socket_request_max_bytes,
             request_memory_bytes: request_memory.unwrap_or(REQUEST_MEMORY_BYTES),

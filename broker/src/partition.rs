@@ -20,10 +20,10 @@ use ottla_protocol::{ErrorCode, LeaderEpoch, Offset, TopicPartition};
 use parking_lot::{Mutex, MutexGuard};
 
 pub(crate) use self::fetch_waits::{FetchWait, FetchWaits};
+use crate::append_ticket::AppendTicket;
 use crate::error_code;
 use crate::log_directory::LogDirectory;
 use crate::partition_config::PartitionConfig;
-use crate::append_ticket::AppendTicket;
 use crate::produce_reply::Acks;
 
 #[derive(Debug)]

@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ottla_log::Appended;
 use ottla_protocol::codec::Str;
-use ottla_protocol::messages::produce::{BatchIndexAndErrorMessage, PartitionProduceResponse, ProduceRequest, ProduceResponse};
+use ottla_protocol::messages::produce::{
+    BatchIndexAndErrorMessage, PartitionProduceResponse, ProduceRequest, ProduceResponse,
+};
 use ottla_protocol::{ErrorCode, Offset};
 use parking_lot::Mutex;
 
@@ -114,7 +116,9 @@ impl ProduceTicket {
     pub(crate) fn blame(&self, record: Option<i32>, message: Option<&str>) {
         let Some(batch_index) = record else { return };
         let batch_index_error_message = message.map(Str::from);
-        self.write(|row| row.record_errors = vec![BatchIndexAndErrorMessage { batch_index, batch_index_error_message }]);
+        self.write(|row| {
+            row.record_errors = vec![BatchIndexAndErrorMessage { batch_index, batch_index_error_message }]
+        });
     }
 
     /// Acknowledges the batch.

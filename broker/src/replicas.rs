@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ottla_cluster::config::{BrokerConfig, TopicConfig};
 use ottla_cluster::controller::{self, ConfigResource, Image, MetadataRecord};
@@ -68,10 +69,8 @@ pub(crate) fn open_directories(
     }
     let metadata_in = config.metadata_log_dir.as_deref().map_or(config.log_dirs[0].as_path(), Path::new);
     let (mut metadata_log, mut image) = quorum::open(storage, &metadata_in.join(METADATA_DIRECTORY))?;
-    let registered = MetadataRecord::RegisterBroker {
-        broker: owner.node_id,
-        rack: config.broker_rack.clone(),
-    };
+    let registered =
+        MetadataRecord::RegisterBroker { broker: owner.node_id, rack: config.broker_rack.clone() };
     let known = image.brokers().find(|(id, _)| *id == owner.node_id);
     if known.is_none_or(|(_, broker)| broker.rack != config.broker_rack) {
         metadata_log.push(std::slice::from_ref(&registered));
@@ -118,41 +117,46 @@ impl Replicas {
         replicas
     }
 
-    /// Opens what the image holds, on as many threads as there are cores: recovery reads files and waits for the disk.
     fn open_all(&self, image: &Image) {
-        let topics: Vec<&Arc<controller::Topic>> = image.topics().collect();
-        let thread_count = std::thread::available_parallelism().map_or(1, usize::from).min(topics.len().max(1));
-        let opened: Vec<Topic> = std::thread::scope(|scope| {
-            let worker = |first: usize| {
-                let topics = &topics;
-                move || -> Vec<Topic> {
-                    let mine = topics.iter().skip(first).step_by(thread_count);
-                    mine.map(|topic| self.open_topic(image, topic, Vec::new())).collect()
-                }
-            };
-            let workers: Vec<_> = (0..thread_count).map(|first| scope.spawn(worker(first))).collect();
-            workers.into_iter().flat_map(|worker| worker.join().expect("a worker only opens logs")).collect()
-        });
         let mut map = TopicMap::default();
-        opened.into_iter().for_each(|topic| map.insert(topic));
+        let topics = image.topics().map(|topic| (&**topic, Vec::new())).collect();
+        self.open_topics(image, topics).into_iter().for_each(|topic| map.insert(topic));
         self.warn_of_strays(&map);
         self.topics.replace(map);
     }
 
-    /// The topic with the partitions that it lacks beside `replicas`.
-    fn open_topic(&self, image: &Image, topic: &controller::Topic, mut replicas: Vec<Replica>) -> Topic {
-        let config = self.config_of(image, topic);
-        for (index, placed) in (0..).zip(&topic.partitions).skip(replicas.len()) {
-            let partition = TopicPartition::new(topic.name.clone(), PartitionIndex::new(index));
-            replicas.push(match self.open_partition(&partition, topic.id, placed, &config) {
-                Ok(opened) => Replica::Leader(opened),
-                Err(failure) => {
-                    error!(%partition, error = %failure, "the partition is offline; its files are left as they are");
-                    Replica::Offline
-                }
-            });
+    /// The topics, each with the partitions that it lacks beside those given.
+    fn open_topics(&self, image: &Image, topics: Vec<(&controller::Topic, Vec<Replica>)>) -> Vec<Topic> {
+        let broker = self.dynamic_config(image);
+        let configs: Vec<PartitionConfig> =
+            topics.iter().map(|(topic, _)| config_of(&broker, image, topic)).collect();
+        let missing = |(place, (topic, known)): (usize, &(&controller::Topic, Vec<Replica>))| {
+            (known.len()..topic.partitions.len()).map(move |index| (place, index))
+        };
+        let missing: Vec<(usize, usize)> = topics.iter().enumerate().flat_map(missing).collect();
+        let opened = in_parallel(missing.len(), |job| {
+            let (place, index) = missing[job];
+            self.open_replica(topics[place].0, index, &configs[place])
+        });
+        let mut opened = opened.into_iter();
+        let with_opened = |(topic, mut replicas): (&controller::Topic, Vec<Replica>)| {
+            let count = topic.partitions.len().saturating_sub(replicas.len());
+            replicas.extend(opened.by_ref().take(count));
+            Topic { name: topic.name.clone(), id: topic.id, replicas }
+        };
+        topics.into_iter().map(with_opened).collect()
+    }
+
+    fn open_replica(&self, topic: &controller::Topic, index: usize, config: &PartitionConfig) -> Replica {
+        let number = i32::try_from(index).expect("a topic has fewer partitions than that");
+        let partition = TopicPartition::new(topic.name.clone(), PartitionIndex::new(number));
+        match self.open_partition(&partition, topic.id, &topic.partitions[index], config) {
+            Ok(opened) => Replica::Leader(opened),
+            Err(failure) => {
+                error!(%partition, error = %failure, "the partition is offline; its files are left as they are");
+                Replica::Offline
+            }
         }
-        Topic { name: topic.name.clone(), id: topic.id, replicas }
     }
 
     fn open_partition(
@@ -202,14 +206,10 @@ impl Replicas {
         usable.min_by_key(|directory| directory.partition_count()).unwrap_or(&self.directories[0])
     }
 
-    fn config_of(&self, image: &Image, topic: &controller::Topic) -> PartitionConfig {
+    fn dynamic_config(&self, image: &Image) -> BrokerConfig {
         let dynamic = |resource| image.configs(&resource).clone();
-        let config = self.config.with_dynamic(
-            dynamic(ConfigResource::AllBrokers),
-            dynamic(ConfigResource::Broker(self.node_id)),
-        );
-        let own = image.configs(&ConfigResource::Topic(topic.name.clone()));
-        PartitionConfig::new(&TopicConfig::resolve(own, config.layers()), config.producer_id_expiration_ms)
+        self.config
+            .with_dynamic(dynamic(ConfigResource::AllBrokers), dynamic(ConfigResource::Broker(self.node_id)))
     }
 
     fn warn_of_strays(&self, map: &TopicMap) {
@@ -242,12 +242,17 @@ impl Follower for Replicas {
         let mut all_configured = false;
         for record in records {
             match record {
-                MetadataRecord::Topic { id, .. } | MetadataRecord::Partition { topic: id, .. } => grown.push(*id),
+                MetadataRecord::Topic { id, .. } | MetadataRecord::Partition { topic: id, .. } => {
+                    grown.push(*id)
+                }
                 MetadataRecord::RemoveTopic { id } => self.remove(&mut map, *id),
                 MetadataRecord::Config { resource: ConfigResource::Topic(name), .. } => {
                     configured.extend(image.topic(name).map(|topic| topic.id));
                 }
-                MetadataRecord::Config { resource: ConfigResource::Broker(_) | ConfigResource::AllBrokers, .. } => {
+                MetadataRecord::Config {
+                    resource: ConfigResource::Broker(_) | ConfigResource::AllBrokers,
+                    ..
+                } => {
                     all_configured = true;
                 }
                 MetadataRecord::RegisterBroker { .. }
@@ -259,15 +264,58 @@ impl Follower for Replicas {
         grown.sort_unstable();
         grown.dedup();
         // A topic that was removed again by a later record of the same batch is in no image any more.
-        for topic in grown.into_iter().filter_map(|id| image.topic_by_id(id)) {
-            let replicas = map.by_id(topic.id).map(|known| known.replicas.clone()).unwrap_or_default();
-            map.insert(self.open_topic(image, topic, replicas));
-        }
+        let grown = grown.into_iter().filter_map(|id| image.topic_by_id(id)).map(|topic| {
+            let known = map.by_id(topic.id).map(|known| known.replicas.clone());
+            (&**topic, known.unwrap_or_default())
+        });
+        self.open_topics(image, grown.collect()).into_iter().for_each(|topic| map.insert(topic));
+        let broker = self.dynamic_config(image);
         for topic in image.topics().filter(|topic| all_configured || configured.contains(&topic.id)) {
-            let config = self.config_of(image, topic);
+            let config = config_of(&broker, image, topic);
             let local = map.by_id(topic.id).into_iter().flat_map(|local| local.leaders());
             local.for_each(|partition| partition.update_config(config.clone()));
         }
         self.topics.replace(map);
+    }
+}
+
+fn config_of(broker: &BrokerConfig, image: &Image, topic: &controller::Topic) -> PartitionConfig {
+    let own = image.configs(&ConfigResource::Topic(topic.name.clone()));
+    PartitionConfig::new(&TopicConfig::resolve(own, broker.layers()), broker.producer_id_expiration_ms)
+}
+
+/// Does the jobs `0..count` on as many threads as there are cores and returns what came of them, in order. A job that
+/// takes long (a large log to recover) holds up one thread only.
+fn in_parallel<T: Send>(count: usize, job: impl Fn(usize) -> T + Sync) -> Vec<T> {
+    let thread_count = std::thread::available_parallelism().map_or(1, usize::from).min(count);
+    if thread_count <= 1 {
+        return (0..count).map(job).collect();
+    }
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let jobs =
+            std::iter::from_fn(|| Some(next.fetch_add(1, Ordering::Relaxed)).filter(|index| *index < count));
+        jobs.map(|index| (index, job(index))).collect::<Vec<_>>()
+    };
+    let mut done: Vec<(usize, T)> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..thread_count).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().flat_map(|worker| worker.join().expect("a job does not panic")).collect()
+    });
+    done.sort_unstable_by_key(|(index, _)| *index);
+    done.into_iter().map(|(_, result)| result).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jobs_done_in_parallel_come_back_in_order() {
+        for count in [0, 1, 2, 1000] {
+            assert_eq!(
+                in_parallel(count, |index| index * 2),
+                (0..count).map(|index| index * 2).collect::<Vec<_>>()
+            );
+        }
     }
 }

@@ -53,7 +53,10 @@ impl Broker {
     ///
     /// # Errors
     /// As [`Broker::start`].
-    pub async fn start_on(config: BrokerConfig, storage: Arc<dyn Storage>) -> Result<BrokerHandle, StartError> {
+    pub async fn start_on(
+        config: BrokerConfig,
+        storage: Arc<dyn Storage>,
+    ) -> Result<BrokerHandle, StartError> {
         let sockets = bind(&config)?;
         // Opening thousands of logs reads many files: not on a worker that others of this process may need.
         let opened = tokio::task::spawn_blocking(move || Core::open(config, &storage)).await;
@@ -84,8 +87,9 @@ fn bind(config: &BrokerConfig) -> Result<Vec<(Listener, TcpListener)>, StartErro
     let mut bound = Vec::with_capacity(config.listeners.len());
     for listener in &config.listeners {
         let name = &listener.name;
-        let address = net::resolve(&listener.bind.host, listener.bind.port)
-            .map_err(|source| StartError::Resolve { listener: name.clone(), host: listener.bind.to_string(), source })?;
+        let address = net::resolve(&listener.bind.host, listener.bind.port).map_err(|source| {
+            StartError::Resolve { listener: name.clone(), host: listener.bind.to_string(), source }
+        })?;
         let failed = |source| StartError::Bind { listener: name.clone(), address, source };
         let socket = TcpListener::bind(address, options).map_err(failed)?;
         let local = socket.local_addr().map_err(failed)?;

@@ -116,7 +116,9 @@ impl FrameReader {
     /// Lets go of an empty standard buffer; called when the socket has nothing to read, so that a waiting connection
     /// holds no buffer. A larger one is kept for the frames that will follow, until [`FrameReader::release`].
     pub(crate) fn rest(&mut self) {
-        if self.buffer.is_empty() && self.buffer.capacity() > 0 && self.trusted_bytes + SIZE_BYTES <= STANDARD_BUFFER_BYTES
+        if self.buffer.is_empty()
+            && self.buffer.capacity() > 0
+            && self.trusted_bytes + SIZE_BYTES <= STANDARD_BUFFER_BYTES
         {
             let buffer = std::mem::take(&mut self.buffer);
             self.lease.shrink_to(0);
@@ -185,7 +187,10 @@ mod tests {
         for cut in [1, 3, 4_096, 100_000, stream.len()] {
             let mut reader = reader(10 * MIB);
             let frames: Vec<Bytes> = stream.chunks(cut).flat_map(|chunk| feed(&mut reader, chunk)).collect();
-            assert!(frames.iter().map(|frame| &frame[..]).eq(bodies.iter().map(|body| &body[..])), "cut {cut}");
+            assert!(
+                frames.iter().map(|frame| &frame[..]).eq(bodies.iter().map(|body| &body[..])),
+                "cut {cut}"
+            );
         }
     }
 

@@ -44,7 +44,11 @@ impl ResponseWriter {
     }
 
     /// Sends some of what is queued, by one system call. Ready with the bytes sent; 0 when nothing is queued.
-    pub(crate) fn poll_send(&mut self, cx: &mut Context<'_>, stream: &mut TcpStream) -> Poll<io::Result<usize>> {
+    pub(crate) fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut TcpStream,
+    ) -> Poll<io::Result<usize>> {
         let sent = match self.parts.front() {
             None => return Poll::Ready(Ok(0)),
             Some(Part::Bytes(_)) => ready!(self.poll_send_bytes(cx, stream))?,

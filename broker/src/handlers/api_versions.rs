@@ -35,7 +35,10 @@ const FEATURES: &[Feature] = &[
 /// Answers with the table of what is served.
 pub(super) fn handle(context: &RequestContext, request: ApiVersionsRequest) -> ApiVersionsResponse {
     if context.api_version() >= 3 && !has_valid_software(&request) {
-        return ApiVersionsResponse { error_code: ErrorCode::INVALID_REQUEST, ..ApiVersionsResponse::default() };
+        return ApiVersionsResponse {
+            error_code: ErrorCode::INVALID_REQUEST,
+            ..ApiVersionsResponse::default()
+        };
     }
     let finalized = FEATURES.iter().filter(|feature| feature.level > 0).map(|feature| FinalizedFeatureKey {
         name: Str::from(feature.name),

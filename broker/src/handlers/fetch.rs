@@ -111,11 +111,15 @@ impl Fetch {
         let (session_id, responses) = self.turn.select(&self.context, self.reads, rows);
         let response = FetchResponse { session_id, responses, ..FetchResponse::default() };
         let header = &self.context.header;
-        let encoded =
-            match frame::encode_response(header.correlation_id, ApiKey::Fetch, header.api_version, response) {
-                Ok(encoded) => encoded,
-                Err(error) => return not_encodable(ApiKey::Fetch, error),
-            };
+        let encoded = match frame::encode_response(
+            header.correlation_id,
+            ApiKey::Fetch,
+            header.api_version,
+            response,
+        ) {
+            Ok(encoded) => encoded,
+            Err(error) => return not_encodable(ApiKey::Fetch, error),
+        };
         match Response::fill(encoded, slices) {
             Ok(response) => Reply::Send(response),
             Err(error) => Reply::Close(CloseReason::Io(error)),

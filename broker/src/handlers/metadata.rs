@@ -81,10 +81,7 @@ fn missing_topics(image: &Image, topics: &[MetadataRequestTopic]) -> BTreeSet<To
 }
 
 /// Creates the topics with the broker's defaults. Returns those that were refused, with the reason.
-async fn create_missing(
-    context: &RequestContext,
-    missing: BTreeSet<TopicName>,
-) -> Vec<(Str, ErrorCode)> {
+async fn create_missing(context: &RequestContext, missing: BTreeSet<TopicName>) -> Vec<(Str, ErrorCode)> {
     let topic = |name: &TopicName| CreatableTopic {
         name: Str::from(name),
         num_partitions: -1,
@@ -115,7 +112,10 @@ fn answer(
     if !asked.topic_id.is_nil() {
         return match image.topic_by_id(TopicId::new(asked.topic_id)) {
             Some(topic) => describe(context, topic),
-            None => MetadataResponseTopic { topic_id: asked.topic_id, ..error_row(None, ErrorCode::UNKNOWN_TOPIC_ID) },
+            None => MetadataResponseTopic {
+                topic_id: asked.topic_id,
+                ..error_row(None, ErrorCode::UNKNOWN_TOPIC_ID)
+            },
         };
     }
     let Some(name) = asked.name else { return error_row(None, ErrorCode::INVALID_TOPIC_EXCEPTION) };
@@ -132,12 +132,7 @@ fn answer(
 
 /// Below version 12 a topic has to have a name, known or not.
 fn error_row(name: Option<Str>, error_code: ErrorCode) -> MetadataResponseTopic {
-    MetadataResponseTopic {
-        error_code,
-        name,
-        topic_id: Uuid::nil(),
-        ..MetadataResponseTopic::default()
-    }
+    MetadataResponseTopic { error_code, name, topic_id: Uuid::nil(), ..MetadataResponseTopic::default() }
 }
 
 fn describe(context: &RequestContext, topic: &Arc<Topic>) -> MetadataResponseTopic {

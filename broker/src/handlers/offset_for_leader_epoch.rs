@@ -21,9 +21,9 @@ pub(super) fn handle(
     let results = request.topics.into_iter().map(|topic| {
         let answer = |asked: &OffsetForLeaderPartition| {
             let found = topics.partition(&topic.topic, asked.partition);
-            let row = found.and_then(|partition| end_of_epoch(partition, asked)).unwrap_or_else(|error_code| {
-                EpochEndOffset { error_code, ..EpochEndOffset::default() }
-            });
+            let row = found
+                .and_then(|partition| end_of_epoch(partition, asked))
+                .unwrap_or_else(|error_code| EpochEndOffset { error_code, ..EpochEndOffset::default() });
             EpochEndOffset { partition: asked.partition, ..row }
         };
         let partitions = topic.partitions.iter().map(answer).collect();
@@ -32,7 +32,10 @@ pub(super) fn handle(
     OffsetForLeaderEpochResponse { topics: results.collect(), ..OffsetForLeaderEpochResponse::default() }
 }
 
-fn end_of_epoch(partition: &Partition, asked: &OffsetForLeaderPartition) -> Result<EpochEndOffset, ErrorCode> {
+fn end_of_epoch(
+    partition: &Partition,
+    asked: &OffsetForLeaderPartition,
+) -> Result<EpochEndOffset, ErrorCode> {
     check_leader_epoch(asked.current_leader_epoch, partition.leader_epoch())?;
     let row = EpochEndOffset::default();
     let end = LeaderEpoch::known(asked.leader_epoch).and_then(|epoch| partition.epoch_end_offset(epoch));

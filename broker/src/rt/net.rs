@@ -116,7 +116,10 @@ impl TcpStream {
     /// Reads what is there into the spare capacity of `buffer`, never growing it. `Ok(0)` is the end of the
     /// stream, provided that `buffer` had room.
     pub fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
-        debug_assert!(buffer.capacity() > buffer.len(), "a read without room looks like the end of the stream");
+        debug_assert!(
+            buffer.capacity() > buffer.len(),
+            "a read without room looks like the end of the stream"
+        );
         // After a short read tokio knows the socket is empty, so the next poll costs no system call.
         tokio_util::io::poll_read_buf(Pin::new(&mut self.stream), cx, buffer)
     }
@@ -137,9 +140,8 @@ impl TcpStream {
         loop {
             ready!(self.stream.poll_write_ready(cx))?;
             let fd = self.stream.as_raw_fd();
-            let sent = self
-                .stream
-                .try_io(Interest::WRITABLE, || Ok(sendmsg::<()>(fd, slices, &[], flags, None)?));
+            let sent =
+                self.stream.try_io(Interest::WRITABLE, || Ok(sendmsg::<()>(fd, slices, &[], flags, None)?));
             match sent {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 other => return Poll::Ready(other),
@@ -180,6 +182,7 @@ impl TcpStream {
 
     /// Says that nothing more will be written. Best effort: the client may be gone.
     pub fn shut_down_writes(&self) {
-        let _gone_already = nix::sys::socket::shutdown(self.stream.as_raw_fd(), nix::sys::socket::Shutdown::Write);
+        let _gone_already =
+            nix::sys::socket::shutdown(self.stream.as_raw_fd(), nix::sys::socket::Shutdown::Write);
     }
 }

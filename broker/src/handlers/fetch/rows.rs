@@ -118,9 +118,5 @@ impl Rows {
 
 /// Kafka answers with empty records, never with null ones.
 fn empty_row(partition_index: i32) -> PartitionData {
-    PartitionData {
-        partition_index,
-        records: FetchRecords::Bytes(Bytes::new()),
-        ..PartitionData::default()
-    }
+    PartitionData { partition_index, records: FetchRecords::Bytes(Bytes::new()), ..PartitionData::default() }
 }

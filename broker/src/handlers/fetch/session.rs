@@ -101,9 +101,7 @@ fn begin(context: &RequestContext, reads: &[(FetchKey, Interest)]) -> Option<i32
     context.core.fetch_sessions.lock().begin(context.core.clock.now(), rng::positive_i32(), partitions)
 }
 
-fn group(
-    rows: impl Iterator<Item = ((FetchKey, Interest), PartitionData)>,
-) -> Vec<FetchableTopicResponse> {
+fn group(rows: impl Iterator<Item = ((FetchKey, Interest), PartitionData)>) -> Vec<FetchableTopicResponse> {
     let mut topics: Vec<FetchableTopicResponse> = Vec::new();
     for (((topic, _), _), row) in rows {
         match topics.last_mut().filter(|last| last.topic == topic) {
