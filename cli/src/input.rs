@@ -12,8 +12,8 @@ use tokio::sync::mpsc;
 
 use crate::failure::Failure;
 
-const READ_BYTES: usize = 256 << 10;
-const CHUNKS_AHEAD: usize = 8;
+const READ_BYTES: usize = 64 << 10;
+const CHUNKS_AHEAD: usize = 16;
 /// A line longer than any record can be.
 const LINE_BYTES_MAX: usize = 128 << 20;
 
@@ -32,7 +32,11 @@ impl Chunk {
     /// The lines without their line breaks (`\n` or `\r\n`), numbered.
     pub(crate) fn lines(&self) -> impl Iterator<Item = (u64, &[u8])> {
         let bytes = self.bytes.strip_suffix(b"\n").unwrap_or(&self.bytes);
-        let lines = bytes.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+        let ends = memchr::memchr_iter(b'\n', bytes).chain(std::iter::once(bytes.len()));
+        let lines = ends.scan(0, |start, end| {
+            let line = &bytes[std::mem::replace(start, end + 1)..end];
+            Some(line.strip_suffix(b"\r").unwrap_or(line))
+        });
         (self.first_line..).zip(lines)
     }
 }
@@ -127,13 +131,13 @@ fn read_lines(
         pending.truncate(before + read);
         let whole = match read {
             0 => pending.len(),
-            _ => pending[before..].iter().rposition(|byte| *byte == b'\n').map_or(0, |end| before + end + 1),
+            _ => memchr::memrchr(b'\n', &pending[before..]).map_or(0, |end| before + end + 1),
         };
         if whole > 0 {
             let rest = pending.split_off(whole);
             let bytes = std::mem::replace(&mut pending, Vec::with_capacity(2 * READ_BYTES));
             pending.extend_from_slice(&rest);
-            let lines = bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
+            let lines = memchr::memchr_iter(b'\n', &bytes).count() as u64;
             if sender.blocking_send(Ok(Chunk { source: source.clone(), first_line, bytes })).is_err() {
                 return Ok(false);
             }

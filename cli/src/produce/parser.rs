@@ -108,7 +108,7 @@ impl Parser {
 
     fn text<'a>(&self, line: &'a [u8]) -> Parsed<'a> {
         let (key, value) = match &self.key_separator {
-            Some(separator) => match find(line, separator) {
+            Some(separator) => match memchr::memmem::find(line, separator) {
                 Some(place) => (Some(&line[..place]), &line[place + separator.len()..]),
                 None => (None, line),
             },
@@ -130,14 +130,6 @@ impl Parser {
                 record_json::timestamp(timestamp).map_err(|error| format!("\"{path}\": {error}"))?;
         }
         Ok(Parsed::Owned(record))
-    }
-}
-
-/// The first place of `needle`, which is not empty.
-fn find(line: &[u8], needle: &[u8]) -> Option<usize> {
-    match needle {
-        [byte] => line.iter().position(|candidate| candidate == byte),
-        _ => line.windows(needle.len()).position(|window| window == needle),
     }
 }
 

@@ -96,6 +96,8 @@ pub(crate) struct PartitionQueue {
     /// On the wire, by id.
     in_flight: Vec<(u64, Arc<BatchOutcome>)>,
     next_id: u64,
+    /// The size of the last batch: room is made for the next one to be as large.
+    last_batch_bytes: usize,
     identity: Option<Identity>,
     next_sequence: Sequence,
     identity_spoilt: bool,
@@ -114,6 +116,7 @@ impl PartitionQueue {
             waiting: VecDeque::new(),
             in_flight: Vec::new(),
             next_id: 0,
+            last_batch_bytes: 0,
             identity: None,
             next_sequence: Sequence::ZERO,
             identity_spoilt: false,
@@ -139,8 +142,9 @@ impl PartitionQueue {
         let opening = self.open.is_none();
         let rules = &self.rules;
         let topic_partition = &self.topic_partition;
+        let capacity = self.last_batch_bytes.min(rules.batch_bytes);
         let open = self.open.get_or_insert_with(|| OpenBatch {
-            builder: BatchBuilder::new(rules.codec),
+            builder: BatchBuilder::new(rules.codec).with_capacity(capacity),
             opened: now(),
             reserved_bytes: 0,
             outcome: BatchOutcome::new(topic_partition.clone()),
@@ -170,6 +174,7 @@ impl PartitionQueue {
         let Some(open) = self.open.take() else { return };
         let id = self.next_id;
         self.next_id += 1;
+        self.last_batch_bytes = open.builder.size_estimate();
         let batch = SealedBatch::new(id, open.opened, open.builder, open.reserved_bytes, open.outcome);
         self.waiting.push_back(Box::new(batch));
     }
