@@ -1,3 +1,5 @@
+//! Config changes and descriptions as a table of requests and the answers that Kafka gives.
+
 use ottla_protocol::TopicId;
 use ottla_protocol::messages::describe_configs::{DescribeConfigsRequest, DescribeConfigsResource};
 use ottla_protocol::messages::incremental_alter_configs::{

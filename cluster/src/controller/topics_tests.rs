@@ -1,3 +1,5 @@
+//! Topics that may be created, grown and deleted, and those that may not.
+
 use ottla_protocol::messages::create_topics::CreatableTopicConfig;
 
 use super::*;

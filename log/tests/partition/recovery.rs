@@ -334,7 +334,7 @@ fn a_directory_is_refused_that_is_locked_or_anothers() {
     let refused = dir.open_log(&flights(), Some(other_id), LogConfig::default(), NOW_MS).err().unwrap();
     assert!(matches!(refused, LogError::TopicIdMismatch { .. }));
 
-    storage.create_directory(Path::new("/home/photos")).unwrap();
+    storage.create_directory(Path::new("/photos")).unwrap();
     let foreign = LogDir::open(storage.clone(), Path::new("/home"), &owner()).err().unwrap();
     assert!(matches!(foreign, LogError::NotOurs { .. }));
 }
@@ -394,4 +394,34 @@ fn verification_finds_nothing_in_a_sound_partition_and_the_place_of_any_damage()
         "{:?}",
         damaged.findings
     );
+}
+
+/// Found by fuzzing: the base offset of a batch lies outside of its checksum, so it can be any number. An index entry has
+/// 31 bits for the distance to the segment's first offset.
+#[test]
+fn an_offset_that_no_index_could_name_is_damage_and_no_panic() {
+    for (is_clean, by) in [(false, 1i64 << 31), (false, 1 << 40), (true, 1 << 31), (true, 1 << 40)] {
+        let storage = storage();
+        let partition = open(&storage);
+        fill(&partition);
+        let values = partition.values();
+        if is_clean {
+            partition.dir.close().unwrap();
+        }
+        drop(partition);
+        let (name, _) = log_files(&storage).pop().unwrap();
+        let base: i64 = name[..20].parse().unwrap();
+        overwrite(&storage, &file(&name), 0, &(base + by).to_be_bytes());
+        let _ = storage.remove(&file(&name.replace(".log", ".index")));
+        // Only compaction leaves gaps, so only then could such an offset be next.
+        let config = LogConfig { cleanup_compact: true, ..small_segments() };
+        let opened = Partition::open(&storage, Path::new(DATA), config);
+        if is_clean {
+            assert!(matches!(opened, Err(LogError::Corrupt { .. })));
+        } else {
+            let opened = opened.unwrap();
+            assert!(opened.recovery.truncated_because.is_some());
+            assert_eq!(opened.values(), values[..base as usize]);
+        }
+    }
 }

@@ -1,3 +1,5 @@
+//! Members that join, sync, beat, leave and vanish.
+
 use super::*;
 
 #[test]

@@ -1,3 +1,5 @@
+//! Offsets that are committed, fetched, expired and deleted.
+
 use ottla_protocol::messages::list_groups::ListGroupsRequest;
 use ottla_protocol::messages::offset_commit::{
     OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic,

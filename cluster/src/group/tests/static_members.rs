@@ -1,3 +1,5 @@
+//! Static members: their return, and the fencing of a second one (KIP-345).
+
 use super::*;
 
 fn named(member_id: &str, instance: &str) -> JoinGroupRequest {
