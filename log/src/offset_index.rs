@@ -154,6 +154,12 @@ pub(crate) fn parse_entry(base_offset: Offset, bytes: &[u8]) -> OffsetPosition {
     unpack(base_offset, packed)
 }
 
+/// Whether a segment that begins at `base_offset` can have an entry for `offset`: the file has 31 bits for the distance.
+/// What is read from a disk is asked this before it is indexed.
+pub(crate) fn can_be_indexed(base_offset: Offset, offset: Offset) -> bool {
+    (0..=i64::from(i32::MAX)).contains(&(offset - base_offset).get())
+}
+
 fn pack(base_offset: Offset, entry: OffsetPosition) -> u64 {
     let relative =
         u32::try_from((entry.offset - base_offset).get()).expect("a segment spans fewer than 2^31 offsets");

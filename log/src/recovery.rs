@@ -16,7 +16,7 @@ use crate::epoch_cache::EpochCache;
 use crate::error::LogError;
 use crate::log::LEADER_EPOCHS;
 use crate::maintenance::write_whole;
-use crate::offset_index::{self, OFFSET_INDEX_ENTRY_BYTES};
+use crate::offset_index::{self, OFFSET_INDEX_ENTRY_BYTES, can_be_indexed};
 use crate::partition_files::PartitionFiles;
 use crate::scan::{BatchScan, HeaderScan};
 use crate::segment::{LogFile, Segment, segment_path, suffix};
@@ -359,6 +359,9 @@ impl Opening<'_> {
                 "offset {} follows where {} is next",
                 header.base_offset, walked.next_offset
             ));
+        }
+        if !can_be_indexed(walked.segment.base_offset(), header.last_offset()) {
+            return Err(format!("offset {} is too far from the segment's first", header.last_offset()));
         }
         match (walked.latest_epoch, header.partition_leader_epoch) {
             (Some(before), Some(epoch)) if epoch < before => {

@@ -11,6 +11,7 @@ use ottla_protocol::Offset;
 use ottla_protocol::records::{BATCH_HEADER_BYTES, BatchHeader, Rules, ValidBatch};
 
 use crate::error::LogError;
+use crate::offset_index::can_be_indexed;
 use crate::storage::{StorageFile, read_exact_at};
 
 const BLOCK_BYTES: usize = 8 << 10;
@@ -36,6 +37,7 @@ pub(crate) struct HeaderScan<'a> {
     path: &'a Path,
     position: u64,
     end: u64,
+    base: Offset,
     expected: Offset,
     block: Vec<u8>,
     block_at: u64,
@@ -50,7 +52,17 @@ impl<'a> HeaderScan<'a> {
         end: u64,
         expected: Offset,
     ) -> Self {
-        Self { file, path, position, end, expected, block: Vec::new(), block_at: 0, block_bytes: BLOCK_BYTES }
+        Self {
+            file,
+            path,
+            position,
+            end,
+            base: expected,
+            expected,
+            block: Vec::new(),
+            block_at: 0,
+            block_bytes: BLOCK_BYTES,
+        }
     }
 
     /// The next batch, or `None` at the end. A batch that makes no sense or reaches beyond the end is corrupt.
@@ -64,7 +76,7 @@ impl<'a> HeaderScan<'a> {
         if found.end_position() > self.end {
             return Err(self.corrupt("the last batch is cut short".to_owned()));
         }
-        if header.base_offset < self.expected || header.last_offset_delta.get() < 0 {
+        if header.base_offset < self.expected || !can_be_indexed(self.base, header.last_offset()) {
             return Err(self.corrupt(format!("it begins with offset {}", header.base_offset)));
         }
         // Where batches are larger than a block, reading blocks would read records nobody asked for.
