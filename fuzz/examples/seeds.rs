@@ -6,12 +6,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use ottla_fuzz::{record_batch, requests};
+use ottla_fuzz::{log_recovery, record_batch, requests};
+use ottla_log::{AppendOrigin, Stamp};
 use ottla_protocol::codec::{Message, Request, encode};
 use ottla_protocol::frame::{decode_request_header, decode_response_header};
 use ottla_protocol::messages::{self, RequestVisitor};
-use ottla_protocol::records::{BatchBuilder, BatchProducer, Compression, end_transaction_marker};
-use ottla_protocol::{API_TABLE, ApiKey, ApiRange, ProducerEpoch, ProducerId, Sequence, api};
+use ottla_protocol::records::{
+    BatchBuilder, BatchProducer, Compression, Rules, ValidBatch, end_transaction_marker,
+};
+use ottla_protocol::{API_TABLE, ApiKey, ApiRange, LeaderEpoch, ProducerEpoch, ProducerId, Sequence, api};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -22,7 +25,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     default_messages(&corpus)?;
     golden_batches(&corpus, &golden.join("batches"))?;
-    built_batches(&corpus)
+    built_batches(&corpus)?;
+    log_directories(&corpus)
 }
 
 struct Corpus {
@@ -143,4 +147,50 @@ fn built_batches(corpus: &Corpus) -> Result<(), Box<dyn Error>> {
     }
     let marker = end_transaction_marker(producer, true, 1, 1_700_000_000_000);
     corpus.add("record_batch", "built-marker", &record_batch::seed(&marker, true))
+}
+
+/// Two segments with a producer, an aborted transaction and two leader epochs; as found running and as closed.
+fn log_directories(corpus: &Corpus) -> Result<(), Box<dyn Error>> {
+    let storage = log_recovery::empty();
+    let (directory, log) = log_recovery::open(&storage).ok_or("a new directory opens")?;
+    for n in 0..18 {
+        if n == 10 {
+            log.roll(1_700_000_000_000)?;
+        }
+        let timestamp = 1_700_000_000_000 + n;
+        let (batch, origin) = match n {
+            3 => (transactional(0, timestamp)?, AppendOrigin::Client),
+            6 => (marker(timestamp)?, AppendOrigin::Coordinator),
+            _ => (log_recovery::batch(timestamp), AppendOrigin::Client),
+        };
+        let leader_epoch = LeaderEpoch::new(if n < 12 { 0 } else { 7 });
+        log.append(batch, Stamp { leader_epoch, now_ms: timestamp, origin }, |result| {
+            result.expect("a seed is sound");
+        });
+    }
+    log.sync()?;
+    log.checkpoint()?;
+    directory.checkpoint()?;
+    corpus.add("log_recovery", "running", &log_recovery::seed(&storage, false, false))?;
+    corpus.add("log_recovery", "running-signed", &log_recovery::seed(&storage, false, true))?;
+    directory.close()?;
+    corpus.add("log_recovery", "closed", &log_recovery::seed(&storage, true, false))?;
+    corpus.add("log_recovery", "closed-unmarked", &log_recovery::seed(&storage, false, true))
+}
+
+fn transactional(sequence: i64, timestamp: i64) -> Result<ValidBatch, Box<dyn Error>> {
+    let producer = BatchProducer {
+        id: ProducerId::new(5),
+        epoch: ProducerEpoch::new(0),
+        base_sequence: Some(Sequence::new(sequence as i32)),
+    };
+    let mut builder = BatchBuilder::new(Compression::None).with_producer(producer).transactional();
+    builder.push(timestamp, None, Some(b"in doubt"), &[])?;
+    Ok(ValidBatch::check(builder.build(), &Rules::client(1000))?)
+}
+
+fn marker(timestamp: i64) -> Result<ValidBatch, Box<dyn Error>> {
+    let producer =
+        BatchProducer { id: ProducerId::new(5), epoch: ProducerEpoch::new(0), base_sequence: None };
+    Ok(ValidBatch::check(end_transaction_marker(producer, false, 0, timestamp), &Rules::stored())?)
 }

@@ -4,6 +4,7 @@
 //! inputs to start from are written by the `seeds` example; README.md says how to run.
 
 pub mod frame;
+pub mod log_recovery;
 pub mod record_batch;
 pub mod requests;
 pub mod responses;
