@@ -334,8 +334,8 @@ fn a_directory_is_refused_that_is_locked_or_anothers() {
     let refused = dir.open_log(&flights(), Some(other_id), LogConfig::default(), NOW_MS).err().unwrap();
     assert!(matches!(refused, LogError::TopicIdMismatch { .. }));
 
-    storage.create_directory(Path::new("/photos")).unwrap();
-    let foreign = LogDir::open(storage.clone(), Path::new("/home"), &owner()).err().unwrap();
+    storage.create_directory(Path::new("/elsewhere/photos")).unwrap();
+    let foreign = LogDir::open(storage.clone(), Path::new("/elsewhere"), &owner()).err().unwrap();
     assert!(matches!(foreign, LogError::NotOurs { .. }));
 }
 
