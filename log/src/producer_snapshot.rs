@@ -12,7 +12,7 @@ const VERSION: i16 = 1;
 const CRC_AT: usize = 2;
 const COUNT_AT: usize = 6;
 const ENTRIES_AT: usize = 10;
-const ENTRY_BYTES: usize = 48;
+const ENTRY_BYTES: usize = 46;
 const BATCH_BYTES: usize = 24;
 const WINDOW_MAGIC: &[u8; 4] = b"OTLW";
 
@@ -171,6 +171,24 @@ mod tests {
         let crc = crc32c(&kafkas[COUNT_AT..]);
         kafkas[CRC_AT..COUNT_AT].copy_from_slice(&crc.to_be_bytes());
         assert_eq!(decode(&kafkas).unwrap(), entries);
+    }
+
+    #[test]
+    fn a_snapshot_that_kafka_4_3_wrote_is_read() {
+        let kafkas = [
+            0x00, 0x01, 0x87, 0xbf, 0x0d, 0x5e, 0, 0, 0, 1, // version, CRC, one entry
+            0, 0, 0, 0, 0, 0, 0, 1, 0, 0, // producer 1, epoch 0
+            0x00, 0x00, 0x0c, 0x44, 0, 0, 0, 0, 0, 0, 0x0c, 0x44, 0x00, 0x00, 0x0c,
+            0x44, // 3140 three times
+            0x00, 0x00, 0x01, 0x3c, 0x2d, 0x20, 0x0a, 0x20, // its time
+            0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+            0xff, // no coordinator, no transaction
+        ];
+        let entries = decode(&kafkas).unwrap();
+        let batch = entries[0].1.last_batch().copied().unwrap();
+        assert_eq!(entries[0].0, ProducerId::new(1));
+        assert_eq!((batch.last_sequence, batch.last_offset), (Sequence::new(3140), Offset::new(3140)));
+        assert_eq!(batch.timestamp, 1_357_966_740_000);
     }
 
     #[test]
