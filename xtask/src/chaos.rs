@@ -30,8 +30,7 @@ struct Harness<'a> {
 
 impl<'a> Harness<'a> {
     fn build(workspace: &'a Workspace, task: &str, seed: u64) -> Result<Self, Failure> {
-        let ottla = Ottla::of(workspace);
-        ottla.build(workspace)?;
+        let ottla = Ottla::build(workspace, None)?;
         Ok(Self { workspace, ottla, scratch: workspace.scratch(task)?, seed })
     }
 

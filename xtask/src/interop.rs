@@ -31,6 +31,9 @@ pub(crate) struct Options {
     /// Run against a broker that is already there.
     #[arg(long, conflicts_with = "apache")]
     bootstrap: Option<SocketAddr>,
+    /// An `ottla` that is built already, instead of a fresh release build.
+    #[arg(long)]
+    binary: Option<PathBuf>,
     /// Send only the first flights; 0 sends all 336,776.
     #[arg(long, default_value_t = 0)]
     rows: u32,
@@ -51,13 +54,6 @@ impl Options {
             clients: owned(["ottla", "librdkafka", "java"]),
             ..Self::default()
         }
-    }
-
-    fn needs_ottla(&self) -> bool {
-        let serves = !self.apache && self.bootstrap.is_none();
-        serves
-            || self.has("dumps")
-            || (self.has("matrix") && self.clients.iter().any(|client| client == "ottla"))
     }
 
     fn has(&self, part: &str) -> bool {
@@ -103,10 +99,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options, board: &mut Scoreboa
     install_kcat()?;
     let python = Python::install(workspace)?;
     let apache = Apache::install(workspace)?;
-    let ottla = Ottla::of(workspace);
-    if options.needs_ottla() {
-        ottla.build(workspace)?;
-    }
+    let ottla = Ottla::build(workspace, options.binary.as_deref())?;
     let scratch = workspace.scratch("interop")?;
     let broker = match options.bootstrap {
         Some(address) => Broker::Elsewhere(address),
@@ -118,7 +111,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options, board: &mut Scoreboa
     }
     if options.has("matrix") {
         let input = scratch.join("flights.tsv");
-        capture(python.script("flights.py").arg(&input).arg(options.rows.to_string()))?;
+        capture(python.script("flights.py").arg(scratch.join("flights")).arg(options.rows.to_string()))?;
         let speakers =
             Speakers { ottla: &ottla, python: &python, apache: &apache, bootstrap: broker.address() };
         matrix::run(&speakers, &options.clients, &input, broker.data().as_deref(), &scratch, board)?;
@@ -154,7 +147,7 @@ fn dump(apache: &Apache, ottla: &Ottla, data: &Path, options: &Options, board: &
 fn other_way(apache: &Apache, ottla: &Ottla, python: &Python, scratch: &Path, board: &mut Scoreboard) {
     board.step("ottla log verify on Apache Kafka's files", || {
         let input = scratch.join("some-flights.tsv");
-        capture(python.script("flights.py").arg(&input).arg("20000"))?;
+        capture(python.script("flights.py").arg(scratch.join("some-flights")).arg("20000"))?;
         let broker = apache.start(&scratch.join("apache"))?;
         let speakers = Speakers { ottla, python, apache, bootstrap: broker.address };
         let topics = ["none", "gzip", "snappy", "lz4", "zstd"];

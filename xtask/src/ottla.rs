@@ -11,18 +11,16 @@ use std::time::Duration;
 /// The binary.
 pub(crate) struct Ottla {
     binary: PathBuf,
-    scripts: PathBuf,
 }
 
 impl Ottla {
-    /// Where it will be.
-    pub(crate) fn of(workspace: &Workspace) -> Self {
-        Self { binary: workspace.path("target/release/ottla"), scripts: workspace.path("interop/python") }
-    }
-
-    /// Builds it in release, because interop moves five gigabytes through it.
-    pub(crate) fn build(&self, workspace: &Workspace) -> Result<(), Failure> {
-        run(workspace.cargo().args(["build", "--quiet", "--release", "--locked", "--package", "ottla-cli"]))
+    /// Builds it in release, because interop moves five gigabytes through it; or takes one that is there already.
+    pub(crate) fn build(workspace: &Workspace, binary: Option<&Path>) -> Result<Self, Failure> {
+        if let Some(binary) = binary {
+            return Ok(Self { binary: binary.to_owned() });
+        }
+        run(workspace.cargo().args(["build", "--quiet", "--release", "--locked", "--package", "ottla-cli"]))?;
+        Ok(Self { binary: workspace.path("target/release/ottla") })
     }
 
     /// Where the binary is.
@@ -35,19 +33,28 @@ impl Ottla {
         Command::new(&self.binary)
     }
 
-    /// `ottla produce` on lines `timestamp <tab> key <tab> value`; the file name is still to come.
-    pub(crate) fn produce_lines(&self, bootstrap: &str, topic: &str, codec: &str) -> Command {
-        let mut command = Command::new("python3");
-        command.arg(self.scripts.join("ottla.py")).arg("produce").arg(&self.binary);
-        command.args([bootstrap, topic, codec]);
+    /// `ottla produce` on records as JSON lines.
+    pub(crate) fn produce(&self, bootstrap: &str, topic: &str, codec: &str, file: &Path) -> Command {
+        let mut command = self.command();
+        command.args([
+            "produce",
+            topic,
+            "--bootstrap",
+            bootstrap,
+            "--compression",
+            codec,
+            "--format",
+            "json",
+        ]);
+        command.arg("--quiet").arg(file);
         command
     }
 
-    /// `ottla consume` into lines `partition offset timestamp key value`; the file name is still to come.
-    pub(crate) fn consume_lines(&self, bootstrap: &str, topic: &str) -> Command {
-        let mut command = Command::new("python3");
-        command.arg(self.scripts.join("ottla.py")).arg("consume").arg(&self.binary);
-        command.args([bootstrap, topic]);
+    /// `ottla consume` of a whole topic into JSON lines.
+    pub(crate) fn consume(&self, bootstrap: &str, topic: &str, file: &Path) -> Command {
+        let mut command = self.command();
+        command.args(["consume", topic, "--bootstrap", bootstrap, "--exit-at-end", "--format", "json"]);
+        command.args(["--quiet", "--output-file"]).arg(file);
         command
     }
 

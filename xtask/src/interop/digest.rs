@@ -5,6 +5,7 @@
 //! Records without a key may lie in any partition, so they take part in the count and the content only.
 
 use crate::failure::Failure;
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
 use std::fs::File;
@@ -119,28 +120,66 @@ pub(crate) fn of_input(path: &Path, partition_count: i32) -> Result<Digest, Fail
     Ok(collector.digest())
 }
 
-/// The digest of what a consumer wrote: `partition offset timestamp key value`. Offsets must be dense from zero.
-pub(crate) fn of_consumed(path: &Path) -> Result<Digest, Failure> {
-    let mut collector = Collector::default();
-    let mut next_offsets: HashMap<i32, i64> = HashMap::new();
-    lines(path, |line| {
-        let wrong = || Failure::Claim(format!("not `partition offset timestamp key value`: {line}"));
-        let parts: Vec<&str> = line.splitn(5, '\t').collect();
-        let [partition, offset, timestamp, key, value] = parts[..] else {
-            return Err(wrong());
-        };
-        let partition: i32 = partition.parse().map_err(|_| wrong())?;
-        let offset: i64 = offset.parse().map_err(|_| wrong())?;
-        let next = next_offsets.entry(partition).or_insert(0);
+/// What came out of a topic, in the order in which a consumer handed it over.
+#[derive(Default)]
+struct Consumed {
+    collector: Collector,
+    next_offsets: HashMap<i32, i64>,
+}
+
+impl Consumed {
+    /// Takes a record; the offsets of a partition must be dense from zero.
+    fn add(&mut self, place: (i32, i64), timestamp: &str, key: &str, value: &str) -> Result<(), Failure> {
+        let (partition, offset) = place;
+        let next = self.next_offsets.entry(partition).or_insert(0);
         if offset != *next {
             return Err(Failure::Claim(format!(
                 "partition {partition}: offset {offset} came where {next} was due"
             )));
         }
         *next += 1;
-        collector.add(partition, timestamp, key, value)
+        self.collector.add(partition, timestamp, key, value)
+    }
+}
+
+/// The digest of what the Python and Java programs wrote: `partition offset timestamp key value`.
+pub(crate) fn of_lines(path: &Path) -> Result<Digest, Failure> {
+    let mut consumed = Consumed::default();
+    lines(path, |line| {
+        let wrong = || Failure::Claim(format!("not `partition offset timestamp key value`: {line}"));
+        let parts: Vec<&str> = line.splitn(5, '\t').collect();
+        let [partition, offset, timestamp, key, value] = parts[..] else {
+            return Err(wrong());
+        };
+        let place = (partition.parse().map_err(|_| wrong())?, offset.parse().map_err(|_| wrong())?);
+        consumed.add(place, timestamp, key, value)
     })?;
-    Ok(collector.digest())
+    Ok(consumed.collector.digest())
+}
+
+/// A line of `ottla consume --format json`.
+#[derive(serde::Deserialize)]
+struct JsonRecord<'a> {
+    partition: i32,
+    offset: i64,
+    timestamp: i64,
+    #[serde(borrow)]
+    key: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    value: Cow<'a, str>,
+}
+
+/// The digest of what `ottla consume --format json` wrote.
+pub(crate) fn of_json(path: &Path) -> Result<Digest, Failure> {
+    let mut consumed = Consumed::default();
+    lines(path, |line| {
+        let record: JsonRecord<'_> = serde_json::from_str(line)
+            .map_err(|error| Failure::Claim(format!("not a record as JSON ({error}): {line}")))?;
+        let key = record.key.as_deref().unwrap_or(NULL_KEY);
+        let place = (record.partition, record.offset);
+        consumed.add(place, &record.timestamp.to_string(), key, &record.value)
+    })?;
+    Ok(consumed.collector.digest())
 }
 
 #[cfg(test)]

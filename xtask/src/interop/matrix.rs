@@ -80,12 +80,11 @@ fn cell(
     expected: Digest,
     board: &mut Scoreboard,
 ) -> String {
-    let out = scratch.join("consumed.tsv");
     let started = Instant::now();
     let name = format!("{topic} read by {reader}");
-    let read = speakers.consume(reader, topic, &out);
+    let read = speakers.consume(reader, topic, scratch);
     let seconds = started.elapsed().as_secs_f64();
-    match read.and_then(|()| digest::of_consumed(&out)) {
+    match read {
         Ok(digest) if digest == expected => {
             board.add(1, 0, 0);
             format!("{} = {seconds:.1} s", digest.count)

@@ -2,6 +2,7 @@
 //!
 //! Every client runs as its users run it: `ottla` as the binary, librdkafka through Python, Java on a JVM.
 
+use super::digest::{self, Digest};
 use crate::apache::Apache;
 use crate::clients::Python;
 use crate::failure::Failure;
@@ -31,37 +32,42 @@ impl Speakers<'_> {
         capture(&mut command).map(drop)
     }
 
-    /// Sends every line of the file.
+    /// Sends every record of the file; `ottla` takes the JSON file beside it.
     pub(crate) fn produce(&self, client: &str, topic: &str, codec: &str, file: &Path) -> Result<(), Failure> {
         let bootstrap = self.bootstrap.to_string();
         let mut command = match client {
-            "ottla" => self.ottla.produce_lines(&bootstrap, topic, codec),
-            "java" => self.java(&["produce", &bootstrap, topic, codec]),
-            _ => self.librdkafka(&["produce", &bootstrap, topic, codec]),
+            "ottla" => self.ottla.produce(&bootstrap, topic, codec, &file.with_extension("jsonl")),
+            "java" => self.java(&["produce", &bootstrap, topic, codec], file),
+            _ => self.librdkafka(&["produce", &bootstrap, topic, codec], file),
         };
-        capture(command.arg(file)).map(drop)
+        capture(&mut command).map(drop)
     }
 
-    /// Reads the topic from its beginning to its end.
-    pub(crate) fn consume(&self, client: &str, topic: &str, file: &Path) -> Result<(), Failure> {
+    /// Reads the topic from its beginning to its end, and digests what came.
+    pub(crate) fn consume(&self, client: &str, topic: &str, directory: &Path) -> Result<Digest, Failure> {
         let bootstrap = self.bootstrap.to_string();
+        let file = directory.join(format!("consumed-by-{client}"));
         let mut command = match client {
-            "ottla" => self.ottla.consume_lines(&bootstrap, topic),
-            "java" => self.java(&["consume", &bootstrap, topic]),
-            _ => self.librdkafka(&["consume", &bootstrap, topic]),
+            "ottla" => self.ottla.consume(&bootstrap, topic, &file),
+            "java" => self.java(&["consume", &bootstrap, topic], &file),
+            _ => self.librdkafka(&["consume", &bootstrap, topic], &file),
         };
-        capture(command.arg(file)).map(drop)
+        capture(&mut command)?;
+        match client {
+            "ottla" => digest::of_json(&file),
+            _ => digest::of_lines(&file),
+        }
     }
 
-    fn java(&self, arguments: &[&str]) -> Command {
+    fn java(&self, arguments: &[&str], file: &Path) -> Command {
         let mut command = self.apache.java("Flights");
-        command.args(arguments);
+        command.args(arguments).arg(file);
         command
     }
 
-    fn librdkafka(&self, arguments: &[&str]) -> Command {
+    fn librdkafka(&self, arguments: &[&str], file: &Path) -> Command {
         let mut command = self.python.script("librdkafka.py");
-        command.args(arguments);
+        command.args(arguments).arg(file);
         command
     }
 }
