@@ -1,5 +1,7 @@
 //! What the client must do against any cluster. Each check uses a topic of its own.
 
+mod breaking;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -22,6 +24,7 @@ pub(crate) async fn run(client: &Client) {
     errors_name_what_went_wrong(client).await;
     many_producers_share_one_client(client).await;
     log_dirs_and_cluster_are_described(client).await;
+    breaking::every_record_arrives_once_and_in_order_over_connections_that_break(client).await;
 }
 
 async fn fresh_topic(client: &Client, name: &str, partitions: i32) -> String {
