@@ -16,7 +16,7 @@ use crate::log::{LEADER_EPOCHS, Log};
 use crate::producer_snapshot;
 use crate::roll::segment_bytes_max;
 use crate::segment::{Segment, segment_path, suffix};
-use crate::storage::{Access, Storage, remove_if_present, write_all_at};
+use crate::storage::{Access, Storage, StorageFile, remove_if_present, write_all_at};
 use crate::writer::Writer;
 
 pub(crate) const NEXT_PREPARED: &str = "next.prepared";
@@ -122,7 +122,7 @@ impl Log {
         let reached = self.durable_end_offset();
         if reached > self.recovery_point() {
             self.write_epochs()?;
-            self.write_indexes(active, true)?;
+            self.write_indexes(active)?;
             self.raise_recovery_point(reached);
         }
         Ok(self.recovery_point())
@@ -159,11 +159,11 @@ impl Log {
         self.write_epochs()?;
         let segments = self.segments.load();
         for segment in segments.from(self.recovery_point()) {
-            // Without an entry the whole segment is walked again, so that nothing depends on the files.
+            // A segment too short for an index entry is walked again anyway; ten thousand of them close faster without.
             let path = segment_path(&self.directory, segment.base_offset(), suffix::OFFSET_INDEX);
-            let durable =
-                segment.offset_index().len() > 0 || self.storage().open(&path, Access::Read).is_ok();
-            self.write_indexes(segment, durable)?;
+            if segment.offset_index().len() > 0 || self.storage().open(&path, Access::Read).is_ok() {
+                self.write_indexes(segment)?;
+            }
         }
         self.raise_recovery_point(end);
         remove_if_present(self.storage(), &self.directory.join(NEXT_PREPARED))
@@ -195,7 +195,7 @@ impl Log {
             else {
                 return Ok(());
             };
-            self.write_indexes(&segment, true)?;
+            self.write_indexes(&segment)?;
             self.write_snapshot(background, offset, &snapshot)?;
             let mut writer = self.writer.lock();
             writer.sealing.retain(|sealing| !Arc::ptr_eq(&sealing.segment, &segment));
@@ -208,35 +208,28 @@ impl Log {
         self.segments.store(Arc::new(segments));
     }
 
-    /// Writes both index files whole, as they are at this moment, and always as new files: an old one may be mapped. With
-    /// `durable`, what is found under their names after a power loss was written whole, and the time index reaches as far
-    /// as the offset index: it is renamed first.
-    pub(crate) fn write_indexes(&self, segment: &Segment, durable: bool) -> Result<(), LogError> {
+    /// Writes both index files whole, as they are at this moment, and always as new files: an old one may be mapped. The
+    /// time index is renamed first, so that after a power loss it reaches as far as the offset index.
+    pub(crate) fn write_indexes(&self, segment: &Segment) -> Result<(), LogError> {
         let indexes = [
             (suffix::TIME_INDEX, segment.time_index().bytes_from(0)?),
             (suffix::OFFSET_INDEX, segment.offset_index().bytes_from(0)?),
         ];
         for (suffix, bytes) in indexes {
-            self.replace_file(
-                &segment_path(&self.directory, segment.base_offset(), suffix),
-                &bytes,
-                durable,
-            )?;
+            self.replace_file(&segment_path(&self.directory, segment.base_offset(), suffix), &bytes)?;
         }
         Ok(())
     }
 
-    /// Replaces a file by a new one. A power loss leaves the old or the new name, and if `durable` then all of its bytes.
-    fn replace_file(&self, path: &Path, bytes: &[u8], durable: bool) -> Result<(), LogError> {
+    /// Replaces a file by a new one. After a power loss the old or the new one has the name, with all of its bytes.
+    fn replace_file(&self, path: &Path, bytes: &[u8]) -> Result<(), LogError> {
         let mut temporary = path.as_os_str().to_owned();
         temporary.push(".tmp");
         let temporary = Path::new(&temporary);
-        write_whole(self.storage(), temporary, bytes).map_err(|error| self.io("write", temporary, error))?;
-        if durable {
-            let synced = self.storage().open(temporary, Access::Write).and_then(|file| file.sync_data());
-            self.shared.durable(synced.map_err(|error| self.io("sync", temporary, error)))?;
-        }
-        self.storage().rename(temporary, path).map_err(|error| self.io("name", path, error))
+        let file =
+            write_whole(self.storage(), temporary, bytes).map_err(|error| self.io("write", path, error))?;
+        self.shared.durable(file.sync_data().map_err(|error| self.io("sync", path, error)))?;
+        self.storage().rename(temporary, path).map_err(|error| self.io("replace", path, error))
     }
 
     pub(crate) fn sync_directory(&self) -> Result<(), LogError> {
@@ -250,7 +243,7 @@ impl Log {
         offset: Offset,
         bytes: &[u8],
     ) -> Result<(), LogError> {
-        self.replace_file(&segment_path(&self.directory, offset, suffix::SNAPSHOT), bytes, true)?;
+        self.replace_file(&segment_path(&self.directory, offset, suffix::SNAPSHOT), bytes)?;
         background.last_snapshot = Some(offset);
         if let Some(stray) = background.stray_snapshot.take().filter(|stray| *stray != offset) {
             let path = segment_path(&self.directory, stray, suffix::SNAPSHOT);
@@ -276,8 +269,13 @@ impl Log {
 }
 
 /// Gives a file exactly these contents, without making them durable.
-pub(crate) fn write_whole(storage: &dyn Storage, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+pub(crate) fn write_whole(
+    storage: &dyn Storage,
+    path: &Path,
+    bytes: &[u8],
+) -> std::io::Result<Arc<dyn StorageFile>> {
     let file = storage.open(path, Access::Create)?;
     write_all_at(&*file, &mut [IoSlice::new(bytes)], 0)?;
-    file.truncate(bytes.len() as u64)
+    file.truncate(bytes.len() as u64)?;
+    Ok(file)
 }

@@ -44,12 +44,17 @@ impl PartitionFiles {
                 leftovers.push(entry.name);
             }
         }
-        for (indexes, suffix) in
-            [(&files.offset_indexes, suffix::OFFSET_INDEX), (&files.time_indexes, suffix::TIME_INDEX)]
-        {
-            let orphans = indexes.keys().filter(|base| !files.logs.contains_key(base));
-            leftovers.extend(orphans.map(|base| format!("{:020}{suffix}", base.get())));
+        let name = |base: &Offset, suffix| format!("{:020}{suffix}", base.get());
+        // Indexes come in pairs: the time index is written first, and alone it is what a crash has left of a pair.
+        let orphan =
+            |base: &Offset| !files.logs.contains_key(base) || !files.offset_indexes.contains_key(base);
+        let time_orphans: Vec<Offset> = files.time_indexes.keys().copied().filter(orphan).collect();
+        for base in time_orphans {
+            files.time_indexes.remove(&base);
+            leftovers.push(name(&base, suffix::TIME_INDEX));
         }
+        let orphans = files.offset_indexes.keys().filter(|base| !files.logs.contains_key(base));
+        leftovers.extend(orphans.map(|base| name(base, suffix::OFFSET_INDEX)));
         for path in leftovers.into_iter().map(|name| directory.join(name)) {
             remove_if_present(storage, &path).map_err(|error| LogError::io("remove", &path, error))?;
         }

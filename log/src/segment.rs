@@ -99,6 +99,15 @@ impl LogFile {
         Ok(())
     }
 
+    /// Cuts the file, durably at once: what was cut off must not come back behind what is appended in its place.
+    pub(crate) fn cut(&self, size: u64) -> Result<(), LogError> {
+        let file = self.file()?;
+        file.truncate(size).and_then(|()| file.sync_data()).map_err(|error| self.io("cut", error))?;
+        // From here on the next bytes are others than those that were synced.
+        self.synced_bytes.store(size, Ordering::Release);
+        Ok(())
+    }
+
     fn io(&self, action: &'static str, error: std::io::Error) -> LogError {
         LogError::io(action, &self.path, error)
     }

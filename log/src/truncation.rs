@@ -29,52 +29,65 @@ impl Log {
     /// Removes every batch that reaches to `offset` or beyond, and returns the new log end: `offset`, or less if it lay
     /// within a batch. An offset at or behind the log end changes nothing; one below the log start empties the log.
     pub fn truncate_to(&self, offset: Offset) -> Result<Offset, LogError> {
-        let mut background = self.background.lock();
-        self.check_open()?;
-        self.seal_rolled(&mut background)?;
-        let mut writer = self.writer.lock();
-        let _no_sync_meanwhile = self.syncing.lock();
-        if offset >= self.log_end_offset() {
-            return Ok(self.log_end_offset());
-        }
-        if offset <= self.log_start_offset() {
-            let start = self.log_start_offset();
-            self.begin_anew(&mut background, &mut writer, start)?;
-            return Ok(start);
-        }
-        let old = self.segments.load_full();
-        let cut = &old.from(offset)[0];
-        let place = old.len() - old.from(offset).len();
-        let (position, end) = match cut.find(offset)? {
-            Some(found) => (found.position, found.header.base_offset),
-            None => cut.end(),
-        };
-        self.lower_to(end)?;
-        // What lies above the cut is unreachable from here on, then its files go, the highest first.
-        self.write_indexes(cut, true)?;
-        let kept = self.rewalk(cut, cut.log(), position)?;
-        self.log_end.store(end.get(), Ordering::Release);
-        self.install(&mut writer, &old, place, kept);
-        for segment in old.iter().skip(place + 1).rev() {
-            self.remove_files(segment.base_offset())?;
-        }
-        let old_cut = cut.clone();
-        drop(old);
-        self.cut_file(&mut writer, old_cut, position)?;
-        // The index files still reach beyond the cut.
-        self.write_indexes(&writer.active, true)?;
-        self.sync_directory()?;
-        self.forget_behind(&mut background, &mut writer, end)
+        self.truncate(|background, writer| {
+            let (start, end) = (self.log_start_offset(), self.log_end_offset());
+            if offset >= end {
+                return Ok(end);
+            }
+            let old = self.segments.load_full();
+            let found = old.from(offset)[0].find(offset)?;
+            match found.map_or(offset, |found| found.header.base_offset) {
+                to if to <= start => self.begin_anew(background, writer, start).map(|()| start),
+                to => self.cut_segments(background, writer, old, to).map(|()| to),
+            }
+        })
     }
 
     /// Removes every record and begins again at `offset`, as a follower does that is too far behind its leader.
     pub fn truncate_fully(&self, offset: Offset) -> Result<(), LogError> {
+        self.truncate(|background, writer| self.begin_anew(background, writer, offset))
+    }
+
+    /// Keeps every other job away meanwhile. A truncation that fails half-way leaves a log that is only read.
+    fn truncate<T>(
+        &self,
+        act: impl FnOnce(&mut Background, &mut Writer) -> Result<T, LogError>,
+    ) -> Result<T, LogError> {
         let mut background = self.background.lock();
         self.check_open()?;
         self.seal_rolled(&mut background)?;
         let mut writer = self.writer.lock();
         let _no_sync_meanwhile = self.syncing.lock();
-        self.begin_anew(&mut background, &mut writer, offset)
+        act(&mut background, &mut writer)
+            .inspect_err(|error| writer.refusal = Some(LogError::Poisoned(Arc::new(error.clone()))))
+    }
+
+    /// Cuts at `end`, where a batch begins.
+    fn cut_segments(
+        &self,
+        background: &mut Background,
+        writer: &mut Writer,
+        old: Arc<Segments>,
+        end: Offset,
+    ) -> Result<(), LogError> {
+        let place = old.len() - old.from(end).len();
+        let cut = old.from(end)[0].clone();
+        let position = cut.find(end)?.map_or(cut.size(), |found| found.position);
+        self.lower_to(end)?;
+        // What lies above the cut is unreachable from here on, then its files go, the highest first.
+        self.write_indexes(&cut)?;
+        let kept = self.rewalk(&cut, cut.log(), position)?;
+        self.log_end.store(end.get(), Ordering::Release);
+        self.install(writer, &old, place, kept);
+        for segment in old.iter().skip(place + 1).rev() {
+            self.remove_files(segment.base_offset())?;
+        }
+        drop(old);
+        self.cut_file(writer, cut, position)?;
+        // The index files still reach beyond the cut.
+        self.write_indexes(&writer.active)?;
+        self.sync_directory()?;
+        self.forget_behind(background, writer, end)
     }
 
     fn begin_anew(
@@ -105,7 +118,7 @@ impl Log {
         self.recovery_point.store(start.get(), Ordering::Release);
         self.sync_directory()?;
         self.shared.set_recovery_point(&self.partition, start);
-        self.forget_behind(background, writer, start).map(|_| ())
+        self.forget_behind(background, writer, start)
     }
 
     /// Lowers what is said to be durable, on disk before in memory.
@@ -150,9 +163,7 @@ impl Log {
         // could have seen the old end, and no slice is out.
         let is_unread = Arc::strong_count(&old) == 1 && Arc::strong_count(&file) == 2;
         if is_unread {
-            // Durable at once: what was cut off must not come back behind what is appended in its place.
-            let cut = file.truncate(position).and_then(|()| file.sync_data());
-            return self.shared.durable(cut.map_err(|error| self.io("cut", log.path(), error)));
+            return self.shared.durable(log.cut(position));
         }
         let copied = self.copy_to_new_file(&*file, &old, position)?;
         let segments = self.segments.load();
@@ -203,7 +214,7 @@ impl Log {
         background: &mut Background,
         writer: &mut Writer,
         end: Offset,
-    ) -> Result<Offset, LogError> {
+    ) -> Result<(), LogError> {
         self.epochs.write().truncate_from_end(end);
         writer.latest_epoch = self.epochs.read().latest().map(|latest| latest.epoch);
         self.transactions.keep(self.log_start_offset(), end);
@@ -222,7 +233,7 @@ impl Log {
         writer.producers = replay.run(&self.transactions)?;
         replay.remove_stray_snapshots(background)?;
         self.last_stable.truncate_to(end, writer.producers.first_undecided_offset());
-        Ok(end)
+        Ok(())
     }
 
     /// The snapshots on disk that are not behind `end`; the others are removed.
