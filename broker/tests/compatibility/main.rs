@@ -8,8 +8,10 @@ mod support;
 
 mod admin;
 mod api_versions;
+mod configs;
 mod connection;
 mod fetching;
+mod groups;
 mod metadata;
 mod producing;
 mod sessions;
