@@ -243,3 +243,55 @@ fn completions_and_the_manual_are_printed() {
     stdout_of(ottla(&["man", "--dir", &dir.path().display().to_string()]));
     assert!(dir.path().join("ottla-topic-create.1").exists());
 }
+
+#[test]
+fn a_reader_that_goes_away_ends_the_command_without_a_word() {
+    let cluster = TestCluster::start();
+    stdout_of(cluster.ottla(&["topic", "create", "piped", "-p", "1"]));
+    let input = "a line that is long enough to fill the pipe after some of its kind\n".repeat(20_000);
+    stdout_of(cluster.ottla(&["produce", "piped", "-q"]).write_stdin(input));
+    let program = env!("CARGO_BIN_EXE_ottla");
+    for command in ["consume piped -q", "consume piped -q --format json", "consume piped -q --exit-at-end"] {
+        let script = format!(
+            "{program} {command} -b {} | head -n 1 | wc -l; echo ${{PIPESTATUS[0]}}",
+            cluster.bootstrap()
+        );
+        let output = std::process::Command::new("bash").args(["-c", &script]).output().expect("runs");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "1\n0\n", "{command}");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{command}");
+    }
+}
+
+#[test]
+fn an_interrupt_ends_consuming_and_producing_cleanly_with_a_summary() {
+    let cluster = TestCluster::start();
+    stdout_of(cluster.ottla(&["topic", "create", "endless", "-p", "1"]));
+    let mut producing = cluster.spawn(&["produce", "endless", "--linger", "0"]);
+    producing.write_line("one");
+    let mut consuming = cluster.spawn(&["consume", "endless"]);
+    assert_eq!(consuming.read_line(), "one\n", "a record is shown as soon as it is there");
+    producing.write_line("two");
+    assert_eq!(consuming.read_line(), "two\n");
+    let (code, error) = producing.interrupted();
+    assert_eq!(
+        (code, error.contains("sent 2 records"), error.contains("interrupted")),
+        (Some(0), true, true),
+        "{error}"
+    );
+    let (code, error) = consuming.interrupted();
+    assert_eq!((code, error.contains("read 2 records")), (Some(0), true), "{error}");
+}
+
+#[test]
+fn a_rate_limits_and_a_count_ends_producing() {
+    let cluster = TestCluster::start();
+    stdout_of(cluster.ottla(&["topic", "create", "paced", "-p", "1"]));
+    let started = std::time::Instant::now();
+    let mut produce =
+        cluster.ottla(&["produce", "paced", "--rate", "100/s", "-n", "21", "-H", "source=test"]);
+    stdout_of(produce.write_stdin("x\n".repeat(1_000)));
+    assert!(started.elapsed() >= std::time::Duration::from_millis(200), "twenty records' worth of waiting");
+    let read = lines(&stdout_of(cluster.ottla(&["consume", "paced", "-e", "--format", "json"])));
+    assert_eq!(read.len(), 21);
+    assert!(read[0].contains(r#""headers":[{"key":"source","value":"test"}]"#), "{}", read[0]);
+}

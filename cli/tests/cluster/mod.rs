@@ -1,5 +1,8 @@
 //! A broker in this process, and `ottla` run against it.
 
+use std::io::{BufRead, Write};
+use std::process::Stdio;
+
 use assert_cmd::Command;
 use ottla_broker::{Broker, BrokerConfig, BrokerHandle};
 
@@ -83,4 +86,56 @@ pub(crate) fn stderr_of(mut command: Command, code: i32) -> String {
 /// The lines of a text.
 pub(crate) fn lines(text: &str) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
+}
+
+/// `ottla` while it runs.
+pub(crate) struct Running {
+    child: std::process::Child,
+    stdout: std::io::BufReader<std::process::ChildStdout>,
+    stdin: std::process::ChildStdin,
+}
+
+impl TestCluster {
+    /// Where the broker is.
+    pub(crate) fn bootstrap(&self) -> &str {
+        &self.bootstrap
+    }
+
+    /// Starts `ottla` with these arguments against the broker.
+    pub(crate) fn spawn(&self, arguments: &[&str]) -> Running {
+        let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_ottla"))
+            .args(arguments)
+            .env("OTTLA_BOOTSTRAP", &self.bootstrap)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("runs");
+        let stdout = std::io::BufReader::new(child.stdout.take().expect("piped"));
+        let stdin = child.stdin.take().expect("piped");
+        Running { child, stdout, stdin }
+    }
+}
+
+impl Running {
+    /// Gives it a line.
+    pub(crate) fn write_line(&mut self, line: &str) {
+        writeln!(self.stdin, "{line}").expect("read");
+        self.stdin.flush().expect("read");
+    }
+
+    /// A line of it.
+    pub(crate) fn read_line(&mut self) -> String {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).expect("text");
+        line
+    }
+
+    /// Interrupts it; its exit code and its standard error.
+    pub(crate) fn interrupted(self) -> (Option<i32>, String) {
+        let pid = self.child.id().to_string();
+        assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().expect("runs").success());
+        let output = self.child.wait_with_output().expect("ends");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    }
 }
