@@ -51,7 +51,12 @@ pub(crate) fn apache_reads(apache: &Apache, data: &Path, topics: &[String]) -> R
     Ok(count)
 }
 
-/// `ottla log verify` reads a whole log directory.
-pub(crate) fn ottla_reads(ottla: &Ottla, data: &Path) -> Result<String, Failure> {
-    capture(ottla.command().args(["log", "verify"]).arg(data))
+/// `ottla log verify` reads a whole log directory; returns how many partitions it found in order.
+pub(crate) fn ottla_reads(ottla: &Ottla, data: &Path) -> Result<usize, Failure> {
+    let printed = capture(ottla.command().args(["log", "verify"]).arg(data))?;
+    let sound = printed.lines().filter(|line| line.trim_end().ends_with(" ok")).count();
+    if sound == 0 {
+        return Err(Failure::Claim(format!("no partition was verified:\n{printed}")));
+    }
+    Ok(sound)
 }
