@@ -9,7 +9,7 @@ use ottla_protocol::messages::delete_groups::{
 
 use super::RequestContext;
 
-/// Each group has its own error.
+/// Each group has its own error. The empty group id is a legal one here, as old clients could commit under it.
 pub(super) async fn handle(context: RequestContext, request: DeleteGroupsRequest) -> DeleteGroupsResponse {
     let mut results = Vec::with_capacity(request.groups_names.len());
     for group_id in request.groups_names {
@@ -20,9 +20,6 @@ pub(super) async fn handle(context: RequestContext, request: DeleteGroupsRequest
 }
 
 async fn delete(context: &RequestContext, group: &Str) -> Result<ErrorCode, ErrorCode> {
-    if group.is_empty() {
-        return Err(ErrorCode::INVALID_GROUP_ID);
-    }
     let core = &context.core;
     let host = core.groups.host(core, group).await?;
     match host.ask(core, |shard, _, waiter| shard.handle_delete_group(group, waiter)).await? {
