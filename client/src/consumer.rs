@@ -30,7 +30,10 @@ pub use config::{ConsumerConfig, IsolationLevel, OffsetReset};
 
 #[derive(Debug)]
 struct Inner {
+    /// For metadata and offsets.
     client: Client,
+    /// For fetches alone: a question behind a fetch would wait as long as the fetch does.
+    fetches: Client,
     config: ConsumerConfig,
     assignment: Mutex<Assignment>,
     /// Something to hand out.
@@ -80,6 +83,7 @@ impl Consumer {
             .with_decompressed_bytes_max(config.decompressed_bytes_max);
         let inner = Arc::new(Inner {
             assignment: Mutex::new(assignment),
+            fetches: client.with_own_connections(),
             client,
             config,
             filled: Notify::new(),

@@ -129,7 +129,7 @@ impl Fetcher {
         self.busy.insert(broker);
         let request = self.request(&wanted, buffered_bytes);
         let wanted = wanted.into_iter().map(|(wanted, _)| wanted).collect();
-        let (events, client) = (self.events.clone(), self.inner.client.clone());
+        let (events, client) = (self.events.clone(), self.inner.fetches.clone());
         let deadline = self.inner.config.fetch_wait_max + client.config().request_timeout;
         tokio::spawn(async move {
             let response = client.pool().call_broker(broker, request, deadline).await;
