@@ -2,6 +2,12 @@
 //! and across a crash. The expectations hold on Apache Kafka too (`OTTLA_TEST_BOOTSTRAP`, with
 //! `group.initial.rebalance.delay.ms=0` there), except for the tests that need a broker of their own.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a client is not the broker: it uses the system's clock, and a test may fail at any step"
+)]
+
 #[path = "support/mod.rs"]
 mod support;
 
