@@ -57,6 +57,7 @@ impl Connection {
     /// Takes over an accepted socket.
     pub(crate) fn new(core: Arc<Core>, handle: Arc<ConnectionHandle>, stream: TcpStream) -> Connection {
         let reader = FrameReader::new(&core.request_memory, core.limits.request_bytes_max);
+        let writer = ResponseWriter::new(&core.cold_reads);
         Connection {
             core,
             handle,
@@ -64,7 +65,7 @@ impl Connection {
             reader,
             parked: None,
             pending: PendingReplies::default(),
-            writer: ResponseWriter::default(),
+            writer,
             frame_began_at_ms: None,
             draining: false,
         }
@@ -185,11 +186,10 @@ impl Connection {
                 return Err(CloseReason::ShuttingDown);
             }
             // A request that waits for its turn stops the reading: the socket holds the client back.
-            if !self.draining && self.parked.is_none() && self.has_room() {
-                if let Poll::Ready(read) = self.poll_read(cx) {
-                    moved_bytes += read?;
-                    progressed = true;
-                }
+            let may_read = !self.draining && self.parked.is_none() && self.has_room();
+            if may_read && let Poll::Ready(read) = self.poll_read(cx) {
+                moved_bytes += read?;
+                progressed = true;
             }
             if moved_bytes > 0 {
                 self.handle.moved(self.core.clock.coarse_ms());

@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
+use crate::cold_reads::ColdReads;
 use crate::connection::ConnectionRegistry;
 use crate::coordinators::GroupCoordinators;
 use crate::handlers::FetchKey;
@@ -52,6 +53,8 @@ pub(crate) struct Core {
     pub(crate) topics: Arc<Topics>,
     /// Where their logs are.
     pub(crate) directories: Vec<Arc<LogDirectory>>,
+    /// What reads that wait for a disk go through.
+    pub(crate) cold_reads: Arc<ColdReads>,
     /// Incremental fetch sessions.
     pub(crate) fetch_sessions: Mutex<FetchSessions<FetchKey>>,
     /// The groups that this broker coordinates.
@@ -95,6 +98,7 @@ impl Core {
             quorum,
             producer_ids: Mutex::default(),
             topics,
+            cold_reads: ColdReads::start(directories.len()).map_err(StartError::Thread)?,
             directories,
             groups: GroupCoordinators::new(&config),
             fetch_sessions: Mutex::new(FetchSessions::new(config.max_incremental_fetch_session_cache_slots)),
@@ -127,5 +131,6 @@ impl Drop for Core {
     fn drop(&mut self) {
         // The threads of a directory hold it, and with it its lock; without a word they would wait for ever.
         self.directories.iter().for_each(|directory| directory.stop());
+        self.cold_reads.close();
     }
 }

@@ -18,32 +18,33 @@
 
 pub mod rt;
 
+mod background;
+mod clock;
+mod core;
+mod limits;
 mod start;
 mod start_error;
-mod core;
-mod background;
-mod limits;
-mod clock;
 
-mod listener;
+mod cold_reads;
 mod connection;
+mod listener;
 mod memory_pool;
-mod wake_cell;
 mod response;
+mod wake_cell;
 
-mod handlers;
-mod produce_reply;
 mod append_ticket;
 mod coordinators;
 mod error_code;
+mod handlers;
+mod produce_reply;
 
-mod quorum;
-mod replicas;
-mod topics;
+mod log_directory;
 mod partition;
 mod partition_config;
 mod partition_queue;
-mod log_directory;
+mod quorum;
+mod replicas;
+mod topics;
 
 pub use ottla_cluster::config::{BrokerConfig, ConfigError};
 

@@ -15,6 +15,7 @@ use ottla_cluster::partition::LeaderStart;
 use ottla_log::storage::Storage;
 use ottla_log::{DirectoryOwner, LogDir, LogError};
 use ottla_protocol::{BrokerId, Offset, PartitionIndex, TopicId, TopicPartition};
+use parking_lot::Mutex;
 use tracing::{error, info, warn};
 
 use crate::clock::Clock;
@@ -36,6 +37,7 @@ pub(crate) struct Replicas {
     clock: Arc<Clock>,
     directories: Vec<Arc<LogDirectory>>,
     topics: Arc<Topics>,
+    placing: Mutex<()>,
     /// Which directory held which partition when the broker started; emptied once they are open.
     found: HashMap<TopicPartition, Arc<LogDirectory>>,
 }
@@ -111,7 +113,8 @@ impl Replicas {
             found.map(|found| (found.partition.clone(), Arc::clone(directory))).collect()
         };
         let found = directories.iter().flat_map(found_in).collect();
-        let mut replicas = Replicas { node_id, config, clock, directories, topics, found };
+        let mut replicas =
+            Replicas { node_id, config, clock, directories, topics, placing: Mutex::new(()), found };
         replicas.open_all(image);
         replicas.found.clear();
         replicas
@@ -175,14 +178,14 @@ impl Replicas {
                     let (bytes, because) = (recovery.truncated_bytes, recovery.truncated_because);
                     warn!(%partition, bytes, ?because, "recovery cut a torn tail");
                 }
+                directory.count_partition();
                 (directory, log)
             }
             None => {
-                let directory = self.emptiest_directory();
+                let directory = self.take_emptiest_directory();
                 (directory, directory.dir().create_log(partition, topic_id, config.log.clone(), now_ms)?)
             }
         };
-        directory.count_partition();
         log.begin_epoch(placed.leader_epoch);
         let start = LeaderStart {
             broker: self.node_id,
@@ -201,9 +204,14 @@ impl Replicas {
         Ok(Partition::lead(id, log, Arc::clone(directory), config.clone(), now, start))
     }
 
-    fn emptiest_directory(&self) -> &Arc<LogDirectory> {
+    /// The directory for the next new partition, which is counted in before another thread looks.
+    fn take_emptiest_directory(&self) -> &Arc<LogDirectory> {
+        let _one_at_a_time = self.placing.lock();
         let usable = self.directories.iter().filter(|directory| !directory.is_offline());
-        usable.min_by_key(|directory| directory.partition_count()).unwrap_or(&self.directories[0])
+        let emptiest =
+            usable.min_by_key(|directory| directory.partition_count()).unwrap_or(&self.directories[0]);
+        emptiest.count_partition();
+        emptiest
     }
 
     fn dynamic_config(&self, image: &Image) -> BrokerConfig {

@@ -10,6 +10,8 @@ use bytes::{Bytes, BytesMut};
 use ottla_log::FileSlice;
 use ottla_protocol::codec::Encoded;
 
+use crate::rt::storage;
+
 /// Below this length, copying a region costs less than a `sendfile` call for it.
 const COPIED_BYTES_MAX: usize = 16 * 1024;
 
@@ -58,18 +60,19 @@ impl Response {
             return Ok(Response::from_bytes(head));
         }
         let mut parts = Vec::with_capacity(slices.len() * 2 + 1);
-        let mut copied = BytesMut::new();
+        let short = slices.iter().map(|slice| slice.len() as usize).filter(|len| *len <= COPIED_BYTES_MAX);
+        let mut copied = BytesMut::with_capacity(head.len() + short.sum::<usize>());
         let mut head_position = 0;
         for (hole, slice) in encoded.holes.iter().zip(slices) {
             assert_eq!(hole.len, slice.len(), "a hole and its slice agree");
             copied.extend_from_slice(&head.split_to(hole.position - head_position));
             head_position = hole.position;
             let len = slice.len() as usize;
-            if len <= COPIED_BYTES_MAX {
-                let start = copied.len();
-                copied.resize(start + len, 0);
-                slice.read(&mut copied[start..])?;
+            let start = copied.len();
+            if len <= COPIED_BYTES_MAX && copy_cached(&slice, &mut copied)? {
+                debug_assert_eq!(copied.len(), start + len);
             } else {
+                copied.truncate(start);
                 parts.push(Part::Bytes(copied.split().freeze()));
                 parts.push(Part::Region(slice));
             }
@@ -84,6 +87,16 @@ impl Response {
     /// The parts, in the order in which they are sent.
     pub(crate) fn into_parts(self) -> Vec<Part> {
         self.parts
+    }
+}
+
+/// Appends the bytes of a slice, unless that would wait for a disk.
+fn copy_cached(slice: &FileSlice, copied: &mut BytesMut) -> io::Result<bool> {
+    let start = copied.len();
+    copied.resize(start + slice.len() as usize, 0);
+    match slice.as_fd() {
+        Some(file) => Ok(storage::read_cached(file, &mut copied[start..], slice.position())),
+        None => slice.read(&mut copied[start..]).map(|_all| true),
     }
 }
 

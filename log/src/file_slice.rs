@@ -44,6 +44,11 @@ impl FileSlice {
         self.file.as_fd()
     }
 
+    /// The slice of its first `len` bytes; at most all of them.
+    pub fn first(&self, len: u32) -> FileSlice {
+        FileSlice { file: self.file.clone(), position: self.position, len: len.min(self.len) }
+    }
+
     /// Takes the first `sent` bytes off the slice; at most all of them.
     pub fn advance(&mut self, sent: u32) {
         let sent = sent.min(self.len);

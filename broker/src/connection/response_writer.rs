@@ -1,15 +1,18 @@
 //! Sends the responses of one connection, strictly in the order in which they were queued.
 //!
 //! Bytes of several responses leave in one call; a head and the region that follows it leave as one, because the kernel
-//! is told that more comes. A failure in the middle of a response cannot be told to the client, so it ends the
+//! is told that more comes. A region that is not in the page cache is pulled in elsewhere first ([`crate::cold_reads`]), so
+//! that no other connection waits for its disk. A failure in the middle of a response cannot be told to the client, so it ends the
 //! connection. This file does not decide what is answered, and it holds no more than it was given.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 
+use crate::cold_reads::{self, CHUNK_BYTES, ColdRead, ColdReads};
 use crate::response::{Part, Response};
 use crate::rt::net::{SendFile, TcpStream};
 
@@ -20,13 +23,24 @@ const SLICES_MAX: usize = 16;
 const COPY_BYTES_MAX: usize = 64 * 1024;
 
 /// The write side of one connection; see the module.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct ResponseWriter {
     parts: VecDeque<Part>,
     queued_bytes: usize,
+    cold_reads: Arc<ColdReads>,
+    /// The chunk at the head that is being pulled into the cache.
+    cold: Option<Arc<ColdRead>>,
+    /// How much of the region at the head is known to be cached.
+    warm_bytes: u32,
 }
 
 impl ResponseWriter {
+    /// A writer with nothing to write.
+    pub(crate) fn new(cold_reads: &Arc<ColdReads>) -> ResponseWriter {
+        let cold_reads = Arc::clone(cold_reads);
+        ResponseWriter { parts: VecDeque::new(), queued_bytes: 0, cold_reads, cold: None, warm_bytes: 0 }
+    }
+
     /// Queues a response behind those queued before.
     pub(crate) fn push(&mut self, response: Response) {
         for part in response.into_parts() {
@@ -84,11 +98,28 @@ impl ResponseWriter {
     fn poll_send_region(&mut self, cx: &mut Context<'_>, stream: &mut TcpStream) -> Poll<io::Result<usize>> {
         let Some(Part::Region(slice)) = self.parts.front_mut() else { return Poll::Ready(Ok(0)) };
         if let Some(file) = slice.as_fd() {
-            match ready!(stream.poll_send_file(cx, file, slice.position(), slice.len() as usize))? {
+            if self.warm_bytes == 0 {
+                let chunk = slice.first(slice.len().min(CHUNK_BYTES));
+                // A socket that takes nothing now would only let the chunk grow cold again.
+                ready!(stream.poll_write_ready(cx))?;
+                if self.cold.is_none() && !cold_reads::is_cached(&chunk) {
+                    self.cold = Some(self.cold_reads.pull(chunk.clone()));
+                }
+                if let Some(cold) = &self.cold {
+                    ready!(cold.poll_done(cx));
+                    self.cold = None;
+                }
+                self.warm_bytes = chunk.len();
+            }
+            let len = self.warm_bytes.min(slice.len()) as usize;
+            match ready!(stream.poll_send_file(cx, file, slice.position(), len))? {
                 // The file ended inside a region that the log had vouched for.
                 SendFile::Sent(0) => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
-                SendFile::Sent(sent) => return Poll::Ready(Ok(sent)),
-                SendFile::Unsupported => {}
+                SendFile::Sent(sent) => {
+                    self.warm_bytes -= sent as u32;
+                    return Poll::Ready(Ok(sent));
+                }
+                SendFile::Unsupported => self.warm_bytes = 0,
             }
         }
         let mut copy = vec![0; (slice.len() as usize).min(COPY_BYTES_MAX)];

@@ -124,6 +124,11 @@ impl TcpStream {
         tokio_util::io::poll_read_buf(Pin::new(&mut self.stream), cx, buffer)
     }
 
+    /// Ready when the socket takes bytes; costs no system call.
+    pub fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream.poll_write_ready(cx)
+    }
+
     /// Writes some of `slices`. With `more`, the kernel holds a partial segment back for the bytes that follow
     /// at once, so that a response head and its records reach the client in one wake-up.
     pub fn poll_write(

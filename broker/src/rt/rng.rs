@@ -11,12 +11,17 @@ pub fn uuid() -> Uuid {
 
 /// 128 random bits.
 pub fn u128() -> u128 {
-    let mut rng = rand::rng();
+    let mut rng = source();
     (u128::from(rng.next_u64()) << 64) | u128::from(rng.next_u64())
 }
 
 /// A random positive `i32`, never zero: a fetch session id.
 pub fn positive_i32() -> i32 {
-    let bits = rand::rng().next_u32() & 0x7fff_ffff;
+    let bits = source().next_u32() & 0x7fff_ffff;
     i32::try_from(bits.max(1)).unwrap_or(i32::MAX)
+}
+
+#[allow(clippy::disallowed_methods, reason = "this is the one place that draws random numbers")]
+fn source() -> rand::rngs::ThreadRng {
+    rand::rng()
 }

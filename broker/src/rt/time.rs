@@ -5,7 +5,8 @@
 
 use std::time::Duration;
 
-pub use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
+pub use tokio::time::error::Elapsed;
+pub use tokio::time::{Instant, Sleep};
 
 /// The monotonic clock, for deadlines and idle times.
 #[allow(clippy::disallowed_methods, reason = "this is the one place that reads the monotonic clock")]
@@ -19,6 +20,26 @@ pub fn wall_clock_ms() -> i64 {
     std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// Waits for `duration`.
+#[allow(clippy::disallowed_methods, reason = "this is the one place that waits for the clock")]
+pub fn sleep(duration: Duration) -> Sleep {
+    tokio::time::sleep(duration)
+}
+
+/// Waits until `deadline`.
+pub fn sleep_until(deadline: Instant) -> Sleep {
+    tokio::time::sleep_until(deadline)
+}
+
+/// Gives `work` no longer than `duration`.
+///
+/// # Errors
+/// The time was up first.
+#[allow(clippy::disallowed_methods, reason = "this is the one place that waits for the clock")]
+pub async fn timeout<F: Future>(duration: Duration, work: F) -> Result<F::Output, Elapsed> {
+    tokio::time::timeout(duration, work).await
 }
 
 /// A duration from a Kafka config or request field in milliseconds, where a negative one means zero.
