@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ottla_protocol::{BrokerId, PartitionIndex, TopicId, TopicName, TopicPartition};
+use ottla_protocol::{BrokerId, Offset, PartitionIndex, TopicId, TopicName, TopicPartition};
 use parking_lot::Mutex;
 
 use crate::checkpoint::{
@@ -61,6 +61,8 @@ pub struct LogDir {
     logs: Mutex<BTreeMap<TopicPartition, Arc<Log>>>,
     /// Partitions that were found after an unclean stop and not recovered yet.
     unrecovered: Mutex<BTreeSet<TopicPartition>>,
+    /// Topic ids that were read with the directory, until their partition is opened or deleted.
+    known_ids: Mutex<BTreeMap<TopicPartition, TopicId>>,
     /// Directories of deleted partitions and when they are removed.
     doomed: Mutex<Vec<(PathBuf, i64)>>,
     _lock: Box<dyn StorageLock>,
@@ -104,10 +106,13 @@ impl LogDir {
             true => BTreeSet::new(),
             false => found.iter().map(|found| found.partition.clone()).collect(),
         };
+        let known_ids =
+            found.clone().into_iter().filter_map(|found| Some((found.partition, found.topic_id?)));
         Ok(LogDir {
             shared: Arc::new(DirectoryState::new(storage, path, recovery_points, log_starts)),
             directory_id,
             was_clean,
+            known_ids: Mutex::new(known_ids.collect()),
             found,
             logs: Mutex::default(),
             unrecovered: Mutex::new(unrecovered),
@@ -203,7 +208,7 @@ impl LogDir {
         }
         let directory = self.path().join(partition.to_string());
         if let Some(expected) = topic_id {
-            match topic_id_in(&**self.shared.storage(), &directory)? {
+            match self.topic_id_of(partition, &directory)? {
                 Some(found) if found != expected => {
                     return Err(LogError::TopicIdMismatch { partition: partition.clone(), found, expected });
                 }
@@ -229,6 +234,14 @@ impl LogDir {
         Ok((log, recovery))
     }
 
+    /// The topic id on disk; one that was read when the directory was opened is not read again.
+    fn topic_id_of(&self, partition: &TopicPartition, directory: &Path) -> Result<Option<TopicId>, LogError> {
+        match self.known_ids.lock().remove(partition) {
+            Some(topic_id) => Ok(Some(topic_id)),
+            None => topic_id_in(&**self.shared.storage(), directory),
+        }
+    }
+
     /// Takes a partition out of service and renames its directory; the files are removed by [`LogDir::purge`] after
     /// `file.delete.delay.ms`.
     pub fn delete_log(&self, partition: &TopicPartition, now_ms: i64) -> Result<(), LogError> {
@@ -240,7 +253,7 @@ impl LogDir {
             }
             None => 0,
         };
-        let topic_id = topic_id_in(&**self.shared.storage(), &directory)?;
+        let topic_id = self.topic_id_of(partition, &directory)?;
         let unique = topic_id.map_or(now_ms as u128, |id| id.get().as_u128());
         // As Kafka names it; a long topic name is cut so that the whole fits a file name.
         let suffix = format!(".{unique:032x}{DELETE_SUFFIX}");
@@ -278,12 +291,16 @@ impl LogDir {
     pub fn checkpoint(&self) -> Result<(), LogError> {
         let mut result = Ok(());
         for log in self.logs() {
+            let start = log.log_start_offset();
+            if start > Offset::ZERO {
+                self.shared.note_log_start(log.partition(), start);
+            }
             match log.checkpoint() {
                 Ok(_) | Err(LogError::Closed) => {}
                 Err(error) => result = result.and(Err(error)),
             }
         }
-        self.shared.write_recovery_points()?;
+        self.shared.write_checkpoints()?;
         result
     }
 
@@ -293,7 +310,7 @@ impl LogDir {
         for log in self.logs() {
             result = result.and(log.close());
         }
-        self.shared.write_recovery_points()?;
+        self.shared.write_checkpoints()?;
         result?;
         if !self.unrecovered.lock().is_empty() {
             return Ok(());

@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 
 use crate::checkpoint::{OffsetCheckpoint, write_offsets};
 use crate::error::LogError;
+use crate::open_files::{OPEN_FILES_MAX, OpenFiles};
 use crate::storage::Storage;
 
 pub(crate) const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
@@ -22,6 +23,7 @@ pub(crate) const LOG_STARTS: &str = "log-start-offset-checkpoint";
 pub(crate) struct DirectoryState {
     storage: Arc<dyn Storage>,
     path: PathBuf,
+    open_files: OpenFiles,
     is_dead: AtomicBool,
     recovery_points: Checkpoint,
     log_starts: Checkpoint,
@@ -61,6 +63,7 @@ impl DirectoryState {
         Self {
             storage,
             path: path.to_owned(),
+            open_files: OpenFiles::new(OPEN_FILES_MAX),
             is_dead: AtomicBool::new(false),
             recovery_points: Checkpoint::new(path.join(RECOVERY_POINTS), recovery_points),
             log_starts: Checkpoint::new(path.join(LOG_STARTS), log_starts),
@@ -69,6 +72,10 @@ impl DirectoryState {
 
     pub(crate) fn storage(&self) -> &Arc<dyn Storage> {
         &self.storage
+    }
+
+    pub(crate) fn open_files(&self) -> &OpenFiles {
+        &self.open_files
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -118,10 +125,28 @@ impl DirectoryState {
         self.log_starts.write(&*self.storage)
     }
 
+    /// Notes a log start that retention has reached; it is written with the next checkpoint.
+    pub(crate) fn note_log_start(&self, of: &TopicPartition, offset: Offset) {
+        let mut offsets = self.log_starts.offsets.lock();
+        match offsets.get_mut(of) {
+            Some(start) => *start = offset.max(*start),
+            None => drop(offsets.insert(of.clone(), offset)),
+        }
+    }
+
     pub(crate) fn forget(&self, of: &TopicPartition) -> Result<(), LogError> {
-        self.recovery_points.offsets.lock().remove(of);
-        self.log_starts.offsets.lock().remove(of);
-        self.write_recovery_points()?;
+        // Creating ten thousand partitions must not write the files ten thousand times.
+        if self.recovery_points.offsets.lock().remove(of).is_some() {
+            self.recovery_points.write(&*self.storage)?;
+        }
+        if self.log_starts.offsets.lock().remove(of).is_some() {
+            self.log_starts.write(&*self.storage)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn write_checkpoints(&self) -> Result<(), LogError> {
+        self.recovery_points.write(&*self.storage)?;
         self.log_starts.write(&*self.storage)
     }
 

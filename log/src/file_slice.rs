@@ -9,19 +9,24 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
+use crate::error::LogError;
+use crate::segment::LogFile;
 use crate::storage::{StorageFile, read_exact_at};
 
 /// The bytes `[position, position + len)` of a file.
 #[derive(Clone, Debug)]
 pub struct FileSlice {
+    /// Tells a truncation that somebody may still read here.
+    _log: Arc<LogFile>,
     file: Arc<dyn StorageFile>,
     position: u64,
     len: u32,
 }
 
 impl FileSlice {
-    pub(crate) fn new(file: Arc<dyn StorageFile>, position: u64, len: u32) -> Self {
-        Self { file, position, len }
+    /// A slice of a log file, which is opened for it if it is not open.
+    pub(crate) fn new(log: &Arc<LogFile>, position: u64, len: u32) -> Result<Self, LogError> {
+        Ok(Self { _log: log.clone(), file: log.file()?, position, len })
     }
 
     /// Where in the file the slice begins; the offset to hand to `sendfile`.
@@ -46,7 +51,7 @@ impl FileSlice {
 
     /// The slice of its first `len` bytes; at most all of them.
     pub fn first(&self, len: u32) -> FileSlice {
-        FileSlice { file: self.file.clone(), position: self.position, len: len.min(self.len) }
+        FileSlice { len: len.min(self.len), ..self.clone() }
     }
 
     /// Takes the first `sent` bytes off the slice; at most all of them.

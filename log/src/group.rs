@@ -203,8 +203,8 @@ impl Log {
                 parts[0] = IoSlice::new(&member.prefix);
                 parts[1] = IoSlice::new(&bytes[STAMPED_PREFIX_BYTES..]);
             }
-            write_all_at(&**file, &mut parts[..2 * writer.members.len()], group_position)
-                .map_err(|error| self.cut_failed_write(file, group_position, writer, error))
+            write_all_at(&*file, &mut parts[..2 * writer.members.len()], group_position)
+                .map_err(|error| self.cut_failed_write(&*file, group_position, writer, error))
         });
         if let Err(error) = written {
             while let Some(undo) = writer.undos.pop() {
@@ -290,7 +290,7 @@ impl Log {
     /// Takes a failed write back. A full disk is survived; anything else ends the log.
     fn cut_failed_write(
         &self,
-        file: &Arc<dyn StorageFile>,
+        file: &dyn StorageFile,
         position: u64,
         writer: &mut Writer,
         error: std::io::Error,

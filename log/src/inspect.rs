@@ -120,7 +120,7 @@ impl LogFileReader {
     /// # Errors
     /// `Corrupt` at the first batch that does not hold; the position stays there.
     pub fn each_batch(&mut self, mut visit: impl FnMut(PlacedBatch) -> bool) -> Result<(), LogError> {
-        let mut scan = BatchScan::new(&*self.file, &self.path, self.position, self.end);
+        let mut scan = BatchScan::new(self.file.clone(), &self.path, self.position, self.end);
         let mut next_offset = Offset::ZERO;
         while let Some(batch) = scan.next()? {
             let batch = batch.map_err(|reason| LogError::Corrupt {

@@ -24,6 +24,7 @@ mod log;
 mod maintenance;
 mod offset_index;
 mod open;
+mod open_files;
 mod partition_files;
 mod producer_snapshot;
 mod producer_state;

@@ -46,12 +46,20 @@ impl Log {
         self.wants_preparation.load(Ordering::Relaxed)
     }
 
-    /// Completes the files of rolled segments and creates the next segment's file, so that a roll is a rename.
+    /// Creates the next segment's file, so that a roll is a rename, and completes what was rolled: index files, fsync, the
+    /// recovery point on disk. After a crash no more than the active segment is then to be read again.
     pub fn prepare_next(&self) -> Result<(), LogError> {
-        let mut background = self.background.lock();
-        self.wants_preparation.store(false, Ordering::Relaxed);
-        self.check_open()?;
-        self.seal_rolled(&mut background)?;
+        {
+            let _background = self.background.lock();
+            self.wants_preparation.store(false, Ordering::Relaxed);
+            self.check_open()?;
+            self.prepare_file()?;
+        }
+        let before = self.recovery_point();
+        if self.checkpoint()? > before { self.shared.write_checkpoints() } else { Ok(()) }
+    }
+
+    fn prepare_file(&self) -> Result<(), LogError> {
         if self.writer.lock().prepared.is_some() {
             return Ok(());
         }

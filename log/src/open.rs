@@ -44,7 +44,7 @@ impl Log {
         let recovery_point = shared.recovery_point(&partition).unwrap_or(Offset::ZERO);
         let log_start = shared.log_start(&partition).unwrap_or(Offset::ZERO);
         let opening = Opening {
-            storage: shared.storage(),
+            shared: &shared,
             directory: &directory,
             config: &config,
             is_clean,
@@ -201,7 +201,7 @@ fn take_batch(
         return Ok(None);
     }
     let len = u32::try_from(header.size_in_bytes()).expect("a batch lies within a segment");
-    let bytes = FileSlice::new(segment.log().file()?.clone(), found.position, len).to_bytes();
+    let bytes = FileSlice::new(segment.log(), found.position, len)?.to_bytes();
     let bytes = bytes.map_err(|error| LogError::io("read", segment.log().path(), error))?;
     let batch = ValidBatch::check(bytes, &Rules::stored()).map_err(|error| LogError::Corrupt {
         path: segment.log().path().to_owned(),

@@ -68,7 +68,12 @@ impl Log {
             return Err(out_of_range(self.log_start_offset()));
         }
         for segment in candidates.iter().take_while(|segment| segment.base_offset() < request.ceiling) {
-            if let Some(found) = segment.read(&request)? {
+            // A segment that retention has taken out meanwhile may have no file any more.
+            let found = segment.read(&request).map_err(|error| match self.log_start_offset() {
+                start if start > from => out_of_range(start),
+                _ => ReadError::Log(error),
+            })?;
+            if let Some(found) = found {
                 read.base_offset = Some(found.base_offset);
                 read.slice = Some(found.slice).filter(|slice| !slice.is_empty());
                 break;
@@ -137,7 +142,7 @@ fn find_record(
         reason,
     };
     let len = u32::try_from(found.header.size_in_bytes()).expect("a batch lies within a segment");
-    let bytes = FileSlice::new(segment.log().file()?.clone(), found.position, len).to_bytes();
+    let bytes = FileSlice::new(segment.log(), found.position, len)?.to_bytes();
     let bytes = bytes.map_err(|error| LogError::io("read", segment.log().path(), error))?;
     let batch = ValidBatch::check(bytes, &Rules::stored()).map_err(|error| corrupt(error.to_string()))?;
     let limit = OutputLimit::new(Rules::OUTPUT_BYTES_MAX);

@@ -12,6 +12,7 @@ use ottla_protocol::records::{BatchHeader, NO_TIMESTAMP};
 use ottla_protocol::{LeaderEpoch, Offset};
 
 use crate::config::LogConfig;
+use crate::directory_state::DirectoryState;
 use crate::epoch_cache::EpochCache;
 use crate::error::LogError;
 use crate::log::LEADER_EPOCHS;
@@ -40,7 +41,7 @@ pub struct Recovery {
 /// Where and how a log is opened.
 #[derive(Debug)]
 pub(crate) struct Opening<'a> {
-    pub(crate) storage: &'a Arc<dyn Storage>,
+    pub(crate) shared: &'a Arc<DirectoryState>,
     pub(crate) directory: &'a Path,
     pub(crate) config: &'a LogConfig,
     /// The last stop was clean: everything was synced and every index written.
@@ -79,12 +80,12 @@ struct Walked {
 
 impl Opening<'_> {
     pub(crate) fn open(&self) -> Result<Opened, LogError> {
-        let files = PartitionFiles::list(&**self.storage, self.directory)?;
+        let files = PartitionFiles::list(self.storage(), self.directory)?;
         // What was deleted by request needs not be there, durable or not.
         let recovery_point = Some(self.recovery_point).filter(|point| *point > self.log_start);
         let recovery_point = recovery_point.unwrap_or(Offset::ZERO);
         let epochs_path = self.directory.join(LEADER_EPOCHS);
-        let (mut epochs, epochs_are_lost) = match EpochCache::read(&**self.storage, &epochs_path) {
+        let (mut epochs, epochs_are_lost) = match EpochCache::read(self.storage(), &epochs_path) {
             Ok(epochs) => {
                 let are_lost = epochs.latest().is_none();
                 (epochs, are_lost)
@@ -110,7 +111,7 @@ impl Opening<'_> {
                 continue;
             }
             let log =
-                LogFile::existing(self.storage.clone(), self.log_path(base), self.is_clean.then_some(size));
+                LogFile::existing(self.shared.clone(), self.log_path(base), self.is_clean.then_some(size));
             let mut walked = Walked::new(Segment::empty(base, log, self.now_ms));
             walked.latest_epoch = previous_epoch;
             self.walk(&mut walked, size, recovery_point, &mut epochs, &mut recovery)?;
@@ -199,9 +200,9 @@ impl Opening<'_> {
             let reason = format!("no segment is there, but offsets up to {recovery_point} were durable");
             return Err(LogError::Corrupt { path, position: 0, offset: self.log_start, reason });
         }
-        let file = self.storage.open(&path, Access::Create);
+        let file = self.storage().open(&path, Access::Create);
         let file = file.map_err(|error| LogError::io("create", &path, error))?;
-        let log = LogFile::created(self.storage.clone(), path, file);
+        let log = LogFile::created(self.shared.clone(), path, file);
         epochs.truncate_from_end(start);
         Ok(Opened {
             segments: vec![Arc::new(Segment::empty(start, log, self.now_ms))],
@@ -225,7 +226,7 @@ impl Opening<'_> {
         recovery: &mut Recovery,
     ) -> Result<Arc<Segment>, LogError> {
         let path = segment_path(self.directory, base, suffix::LOG);
-        let log = LogFile::existing(self.storage.clone(), path, Some(size));
+        let log = LogFile::existing(self.shared.clone(), path, Some(size));
         let whole = |sizes: &BTreeMap<Offset, u64>, entry_bytes: usize| {
             sizes.get(&base).copied().filter(|bytes| bytes.is_multiple_of(entry_bytes as u64))
         };
@@ -244,10 +245,10 @@ impl Opening<'_> {
         // The recovery point says that these are durable.
         for suffix in [suffix::OFFSET_INDEX, suffix::TIME_INDEX] {
             let path = segment_path(self.directory, base, suffix);
-            let synced = self.storage.open(&path, Access::Write).and_then(|file| file.sync_data());
+            let synced = self.storage().open(&path, Access::Write).and_then(|file| file.sync_data());
             synced.map_err(|error| LogError::io("sync", &path, error))?;
         }
-        let synced = self.storage.sync_directory(self.directory);
+        let synced = self.storage().sync_directory(self.directory);
         synced.map_err(|error| LogError::io("sync", self.directory, error))?;
         Ok(Arc::new(sealed))
     }
@@ -268,7 +269,7 @@ impl Opening<'_> {
         let mut walked = Walked::new(Segment::empty(base, log, self.now_ms));
         let start = self.load_indexes(&mut walked, size, Offset::MAX)?;
         let log = walked.segment.log().clone();
-        let mut headers = HeaderScan::new(&**log.file()?, log.path(), start, size, base);
+        let mut headers = HeaderScan::new(log.file()?, log.path(), start, size, base);
         while let Some(found) = headers.next()? {
             walked.take(&found.header, found.position, self.config);
         }
@@ -282,9 +283,9 @@ impl Opening<'_> {
     fn walk_headers(&self, segment: Segment, size: u64) -> Result<Walked, LogError> {
         let base = segment.base_offset();
         let mut walked = Walked::new(segment);
-        let file = walked.segment.log().file()?.clone();
+        let file = walked.segment.log().file()?;
         let path = walked.segment.log().path().to_owned();
-        let mut scan = HeaderScan::new(&*file, &path, 0, size, base);
+        let mut scan = HeaderScan::new(file.clone(), &path, 0, size, base);
         while let Some(found) = scan.next()? {
             walked.take(&found.header, found.position, self.config);
         }
@@ -310,9 +311,9 @@ impl Opening<'_> {
         if size == 0 && base >= recovery_point {
             return Ok(());
         }
-        let file = walked.segment.log().file()?.clone();
+        let file = walked.segment.log().file()?;
         let start = self.load_indexes(walked, size, trusted_end)?;
-        let mut headers = HeaderScan::new(&*file, &path, start, size, base);
+        let mut headers = HeaderScan::new(file.clone(), &path, start, size, base);
         while walked.next_offset < trusted_end {
             match headers.next()? {
                 Some(found) => {
@@ -334,7 +335,7 @@ impl Opening<'_> {
             return Ok(());
         }
         let scanned_from = walked.size;
-        let mut batches = BatchScan::new(&*file, &path, scanned_from, size);
+        let mut batches = BatchScan::new(file, &path, scanned_from, size);
         while let Some(batch) = batches.next()? {
             match batch.and_then(|batch| self.follows(walked, batch.header()).map(|()| *batch.header())) {
                 Ok(header) => {
@@ -377,7 +378,7 @@ impl Opening<'_> {
         let read = |suffix| {
             let path = segment_path(self.directory, base, suffix);
             let bytes =
-                read_file(&**self.storage, &path).map_err(|error| LogError::io("read", &path, error))?;
+                read_file(self.storage(), &path).map_err(|error| LogError::io("read", &path, error))?;
             Ok::<_, LogError>(bytes.unwrap_or_default())
         };
         let mut offsets = offset_index::sound_entries(base, &read(suffix::OFFSET_INDEX)?, size);
@@ -386,7 +387,7 @@ impl Opening<'_> {
             return Ok(0);
         };
         let log = walked.segment.log();
-        let mut scan = HeaderScan::new(&**log.file()?, log.path(), u64::from(last.position), size, base);
+        let mut scan = HeaderScan::new(log.file()?, log.path(), u64::from(last.position), size, base);
         match scan.next() {
             Ok(Some(found)) if found.header.last_offset() == last.offset => {}
             // The index lies; the log is asked instead.
@@ -412,7 +413,7 @@ impl Opening<'_> {
         let base = segment.base_offset();
         let write = |suffix, bytes: Vec<u8>| {
             let path = segment_path(self.directory, base, suffix);
-            write_whole(&**self.storage, &path, &bytes).map_err(|error| LogError::io("write", &path, error))
+            write_whole(self.storage(), &path, &bytes).map_err(|error| LogError::io("write", &path, error))
         };
         write(suffix::OFFSET_INDEX, segment.offset_index().bytes_from(0)?)?;
         write(suffix::TIME_INDEX, segment.time_index().bytes_from(0)?)?;
@@ -428,6 +429,10 @@ impl Opening<'_> {
         segment_path(self.directory, base, suffix::LOG)
     }
 
+    fn storage(&self) -> &dyn Storage {
+        &**self.shared.storage()
+    }
+
     fn remove_segment(&self, base: Offset) -> Result<(), LogError> {
         for suffix in [suffix::OFFSET_INDEX, suffix::TIME_INDEX, suffix::TXN_INDEX, suffix::LOG] {
             self.remove(&segment_path(self.directory, base, suffix))?;
@@ -436,7 +441,7 @@ impl Opening<'_> {
     }
 
     fn remove(&self, path: &Path) -> Result<(), LogError> {
-        remove_if_present(&**self.storage, path).map_err(|error| LogError::io("remove", path, error))
+        remove_if_present(self.storage(), path).map_err(|error| LogError::io("remove", path, error))
     }
 }
 

@@ -62,7 +62,7 @@ impl Log {
         old.time_index().append_if_later(writer.largest);
         let snapshot = producer_snapshot::encode(writer.producers.entries());
         writer.sealing.push(Sealing { segment: old, snapshot, snapshot_offset: base_offset });
-        let log = LogFile::created(self.shared.storage().clone(), path, file);
+        let log = LogFile::created(self.shared.clone(), path, file);
         let active = Arc::new(Segment::empty(base_offset, log, now_ms));
         self.segments.store(Arc::new(self.segments.load().with_appended(active.clone())));
         writer.largest = TimestampOffset { timestamp: -1, offset: base_offset };

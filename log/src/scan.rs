@@ -5,6 +5,7 @@
 //! file reaches.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use ottla_protocol::Offset;
@@ -33,7 +34,7 @@ impl FoundBatch {
 /// Headers from a position, which must be the start of a batch, up to `end`.
 #[derive(Debug)]
 pub(crate) struct HeaderScan<'a> {
-    file: &'a dyn StorageFile,
+    file: Arc<dyn StorageFile>,
     path: &'a Path,
     position: u64,
     end: u64,
@@ -46,7 +47,7 @@ pub(crate) struct HeaderScan<'a> {
 
 impl<'a> HeaderScan<'a> {
     pub(crate) fn new(
-        file: &'a dyn StorageFile,
+        file: Arc<dyn StorageFile>,
         path: &'a Path,
         position: u64,
         end: u64,
@@ -96,7 +97,7 @@ impl<'a> HeaderScan<'a> {
             let len = usize::try_from(left).unwrap_or(usize::MAX).min(self.block_bytes);
             self.block.resize(len, 0);
             self.block_at = self.position;
-            read_exact_at(self.file, &mut self.block, self.position)
+            read_exact_at(&*self.file, &mut self.block, self.position)
                 .map_err(|error| LogError::io("read", self.path, error))?;
         }
         let at = (self.position - self.block_at) as usize;
@@ -116,7 +117,7 @@ impl<'a> HeaderScan<'a> {
 /// Whole batches from a position up to `end`, each with its CRC checked.
 #[derive(Debug)]
 pub(crate) struct BatchScan<'a> {
-    file: &'a dyn StorageFile,
+    file: Arc<dyn StorageFile>,
     path: &'a Path,
     position: u64,
     end: u64,
@@ -124,7 +125,7 @@ pub(crate) struct BatchScan<'a> {
 }
 
 impl<'a> BatchScan<'a> {
-    pub(crate) fn new(file: &'a dyn StorageFile, path: &'a Path, position: u64, end: u64) -> Self {
+    pub(crate) fn new(file: Arc<dyn StorageFile>, path: &'a Path, position: u64, end: u64) -> Self {
         Self { file, path, position, end, chunk: Bytes::new() }
     }
 
@@ -159,7 +160,7 @@ impl<'a> BatchScan<'a> {
     fn read(&mut self, len: usize) -> Result<(), LogError> {
         let len = usize::try_from(self.end - self.position).unwrap_or(usize::MAX).min(len);
         let mut chunk = BytesMut::zeroed(len);
-        read_exact_at(self.file, &mut chunk, self.position)
+        read_exact_at(&*self.file, &mut chunk, self.position)
             .map_err(|error| LogError::io("read", self.path, error))?;
         self.chunk = chunk.freeze();
         Ok(())

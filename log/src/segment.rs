@@ -12,13 +12,15 @@ use std::sync::{Arc, OnceLock};
 use ottla_protocol::Offset;
 use ottla_protocol::records::{BatchHeader, NO_TIMESTAMP};
 
+use crate::directory_state::DirectoryState;
 use crate::error::LogError;
 use crate::file_slice::FileSlice;
 use crate::offset_index::{OFFSET_INDEX_ENTRY_BYTES, OffsetIndex, OffsetPosition};
+use crate::open_files::OpenFile;
 use crate::published_pair::PublishedPair;
 use crate::scan::{FoundBatch, HeaderScan};
 use crate::sealed_index::SealedIndex;
-use crate::storage::{Access, Storage, StorageFile};
+use crate::storage::{Access, StorageFile};
 use crate::time_index::{TIME_INDEX_ENTRY_BYTES, TimeIndex, TimestampOffset};
 
 /// The kinds of file a segment consists of, by their suffix.
@@ -43,42 +45,51 @@ pub(crate) fn base_offset_of(name: &str, suffix: &str) -> Option<Offset> {
     if is_offset { digits.parse().ok().map(Offset::new) } else { None }
 }
 
-/// The file of batches, opened when first needed.
+/// The file of batches, opened when needed.
 #[derive(Debug)]
 pub(crate) struct LogFile {
-    storage: Arc<dyn Storage>,
+    shared: Arc<DirectoryState>,
     path: PathBuf,
-    opened: OnceLock<Arc<dyn StorageFile>>,
+    opened: Arc<OpenFile>,
     synced_bytes: AtomicU64,
     name_is_synced: AtomicBool,
 }
 
 impl LogFile {
     /// A file that was found; its name and `synced_bytes` of it are durable, or nothing is known to be.
-    pub(crate) fn existing(storage: Arc<dyn Storage>, path: PathBuf, synced_bytes: Option<u64>) -> Arc<Self> {
+    pub(crate) fn existing(
+        shared: Arc<DirectoryState>,
+        path: PathBuf,
+        synced_bytes: Option<u64>,
+    ) -> Arc<Self> {
         let name_is_synced = AtomicBool::new(synced_bytes.is_some());
         let synced_bytes = AtomicU64::new(synced_bytes.unwrap_or(0));
-        Arc::new(Self { storage, path, opened: OnceLock::new(), synced_bytes, name_is_synced })
+        Arc::new(Self { shared, path, opened: Arc::default(), synced_bytes, name_is_synced })
     }
 
     /// A file that was just created or renamed; its name is not durable yet.
-    pub(crate) fn created(storage: Arc<dyn Storage>, path: PathBuf, file: Arc<dyn StorageFile>) -> Arc<Self> {
-        let name_is_synced = AtomicBool::new(false);
-        let opened = OnceLock::from(file);
-        Arc::new(Self { storage, path, opened, synced_bytes: AtomicU64::new(0), name_is_synced })
+    pub(crate) fn created(
+        shared: Arc<DirectoryState>,
+        path: PathBuf,
+        file: Arc<dyn StorageFile>,
+    ) -> Arc<Self> {
+        let created = Self::existing(shared, path, None);
+        created.shared.open_files().keep(&created.opened, file);
+        created
     }
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    pub(crate) fn file(&self) -> Result<&Arc<dyn StorageFile>, LogError> {
+    pub(crate) fn file(&self) -> Result<Arc<dyn StorageFile>, LogError> {
         if let Some(file) = self.opened.get() {
             return Ok(file);
         }
-        let file = self.storage.open(&self.path, Access::Write).map_err(|error| self.io("open", error))?;
-        // Of two that open at once, one result is closed again.
-        Ok(self.opened.get_or_init(|| file))
+        let file = self.shared.storage().open(&self.path, Access::Write);
+        let file = file.map_err(|error| self.io("open", error))?;
+        self.shared.open_files().keep(&self.opened, file.clone());
+        Ok(file)
     }
 
     /// Makes the first `size` bytes durable, and the file's name if it is new.
@@ -86,7 +97,8 @@ impl LogFile {
         if !self.name_is_synced.load(Ordering::Acquire) {
             // The partition's directory may be as new as the file.
             for directory in self.path.ancestors().skip(1).take(2) {
-                self.storage
+                self.shared
+                    .storage()
                     .sync_directory(directory)
                     .map_err(|error| self.io("sync the directory of", error))?;
             }
@@ -151,7 +163,7 @@ impl Segment {
         created_ms: i64,
     ) -> Self {
         let index_path = |suffix: &str| log.path().with_extension(&suffix[1..]);
-        let storage = || log.storage.clone();
+        let storage = || log.shared.storage().clone();
         let offsets: SealedIndex<OFFSET_INDEX_ENTRY_BYTES> =
             SealedIndex::new(storage(), index_path(suffix::OFFSET_INDEX), offset_index_bytes);
         let times: SealedIndex<TIME_INDEX_ENTRY_BYTES> =
@@ -274,7 +286,7 @@ impl Segment {
 
     /// Headers from a position on, which must be the start of a batch, up to what is published.
     pub(crate) fn scan_from(&self, position: u64) -> Result<HeaderScan<'_>, LogError> {
-        Ok(HeaderScan::new(&**self.log.file()?, self.log.path(), position, self.size(), self.base_offset))
+        Ok(HeaderScan::new(self.log.file()?, self.log.path(), position, self.size(), self.base_offset))
     }
 
     /// The first batch that ends at or behind `offset`.
@@ -308,7 +320,7 @@ impl Segment {
             _ => len,
         };
         let len = u32::try_from(len).expect("a slice lies within one segment");
-        let slice = FileSlice::new(self.log.file()?.clone(), first.position, len);
+        let slice = FileSlice::new(&self.log, first.position, len)?;
         Ok(Some(FoundSlice { slice, base_offset: first.header.base_offset }))
     }
 

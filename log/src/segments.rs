@@ -69,13 +69,17 @@ impl Segments {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::directory_state::DirectoryState;
     use crate::segment::LogFile;
     use crate::storage::MemoryStorage;
 
     #[test]
     fn the_segments_from_an_offset_begin_with_the_one_that_holds_it_or_the_first() {
+        let storage = Arc::new(MemoryStorage::new());
+        let shared = DirectoryState::new(storage, "/d".as_ref(), Default::default(), Default::default());
+        let shared = Arc::new(shared);
         let segment = |base| {
-            let log = LogFile::existing(Arc::new(MemoryStorage::new()), "x".into(), None);
+            let log = LogFile::existing(shared.clone(), "x".into(), None);
             Arc::new(Segment::empty(Offset::new(base), log, 0))
         };
         let segments = Segments::new(vec![segment(10), segment(20), segment(30)]);

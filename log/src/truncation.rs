@@ -106,7 +106,7 @@ impl Log {
         let path = segment_path(&self.directory, start, suffix::LOG);
         let file =
             self.storage().open(&path, Access::Create).map_err(|error| self.io("create", &path, error))?;
-        let log = LogFile::created(self.shared.storage().clone(), path, file);
+        let log = LogFile::created(self.shared.clone(), path, file);
         let active = Arc::new(Segment::empty(start, log, writer.active.created_ms()));
         self.segments.store(Arc::new(Segments::new(vec![active.clone()])));
         writer.active = active;
@@ -134,7 +134,7 @@ impl Log {
         let config = self.config.load();
         let base = old.base_offset();
         let opening = Opening {
-            storage: self.shared.storage(),
+            shared: &self.shared,
             directory: &self.directory,
             config: &config,
             is_clean: true,
@@ -158,14 +158,13 @@ impl Log {
     /// Cuts the file in place, unless somebody may still read behind the cut: then a copy takes its place.
     fn cut_file(&self, writer: &mut Writer, old: Arc<Segment>, position: u64) -> Result<(), LogError> {
         let log = old.log().clone();
-        let file = log.file()?.clone();
-        // The old segment is held by this function alone, the file by it and by the log file: no reader is left that
-        // could have seen the old end, and no slice is out.
-        let is_unread = Arc::strong_count(&old) == 1 && Arc::strong_count(&file) == 2;
+        // The old segment is held by this function alone, the log file by it, by the new segment and here: no reader is
+        // left that could have seen the old end, and no slice is out.
+        let is_unread = Arc::strong_count(&old) == 1 && Arc::strong_count(&log) == 3;
         if is_unread {
             return self.shared.durable(log.cut(position));
         }
-        let copied = self.copy_to_new_file(&*file, &old, position)?;
+        let copied = self.copy_to_new_file(&*log.file()?, &old, position)?;
         let segments = self.segments.load();
         let kept = self.rewalk(&old, &copied, position)?;
         self.install(writer, &segments, segments.len() - 1, kept);
@@ -197,7 +196,7 @@ impl Log {
             Ok(to)
         };
         let file = copy().map_err(|error| self.io("copy", path, error))?;
-        Ok(LogFile::created(self.shared.storage().clone(), path.to_owned(), file))
+        Ok(LogFile::created(self.shared.clone(), path.to_owned(), file))
     }
 
     fn remove_files(&self, base: Offset) -> Result<(), LogError> {
