@@ -9,3 +9,5 @@ mod fixture;
 mod power_loss;
 #[path = "partition/recovery.rs"]
 mod recovery;
+#[path = "partition/transactions.rs"]
+mod transactions;
