@@ -5,8 +5,10 @@
 //! say, on every broker alike, and there is no undo. It is *not* the quorum that commits the records, and it chooses no
 //! random ids: those are handed in.
 
+mod assignment;
 mod configs;
 mod image;
+mod names;
 mod outcome;
 mod placement;
 mod producer_ids;

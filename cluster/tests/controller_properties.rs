@@ -59,7 +59,7 @@ impl World {
         for broker in [1, 2] {
             image.apply(&MetadataRecord::RegisterBroker { broker: BrokerId::new(broker), rack: None });
         }
-        let config = BrokerConfig::from_pairs([("node.id", "1")]).unwrap();
+        let config = BrokerConfig::from_pairs([("node.id", "1")]).expect("a legal configuration");
         World { image, config, next_id: 0, used_ids: BTreeSet::new(), epochs: BTreeMap::new() }
     }
 

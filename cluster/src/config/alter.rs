@@ -15,6 +15,9 @@ use super::table;
 use super::value::{Kind, Value};
 use crate::refusal::{Refused, refuse};
 
+/// The longest value that is kept, as in Kafka, whose strings are no longer.
+const VALUE_BYTES_MAX: usize = i16::MAX as usize;
+
 /// What to do with a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
@@ -258,6 +261,10 @@ fn check_values<'a>(target: Target, values: impl Iterator<Item = (&'a str, &'a s
         };
         if let Support::Refuse(why) = row.support {
             return refuse(ErrorCode::INVALID_CONFIG, format!("{key} is not supported: {why}"));
+        }
+        if value.len() > VALUE_BYTES_MAX {
+            let message = format!("The value of {key} is longer than {VALUE_BYTES_MAX} bytes.");
+            return refuse(target.invalid_value(), message);
         }
         row.parse(value).or_else(|why| refuse(target.invalid_value(), why))?;
     }

@@ -187,3 +187,12 @@ fn a_new_topic_is_checked_like_a_changed_one() {
         assert_eq!((refusal.error_code, refusal.message.as_str()), (ErrorCode::INVALID_CONFIG, message));
     }
 }
+
+#[test]
+fn a_value_beyond_all_measure_is_refused() {
+    let long = "0:1,".repeat(10_000);
+    let (code, message) =
+        refusal(Target::Topic, &[("leader.replication.throttled.replicas", Set, Some(&long))]);
+    assert_eq!(code, "INVALID_CONFIG");
+    assert!(message.len() < 100, "the value is not sent back");
+}

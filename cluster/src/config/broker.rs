@@ -54,6 +54,7 @@ view! {
         ottla_connection_buffer_idle_ms: u64 = "ottla.connection.buffer.idle.ms",
         ottla_connection_inflight_requests_max: usize = "ottla.connection.inflight.requests.max",
         ottla_connection_queued_response_bytes_max: usize = "ottla.connection.queued.response.bytes.max",
+        ottla_log_dir_free_bytes_min: u64 = "ottla.log.dir.free.bytes.min",
         ottla_request_bytes_per_second_min: u64 = "ottla.request.bytes.per.second.min",
         ottla_request_grace_ms: u64 = "ottla.request.grace.ms",
         producer_id_expiration_ms: u64 = "producer.id.expiration.ms",

@@ -117,8 +117,7 @@ impl Settings {
 
     fn add_toml(&mut self, file: &str, text: &str) -> Result<(), SettingsError> {
         let unreadable = |error: toml::de::Error| {
-            let line =
-                error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+            let line = error.span().map_or(1, |span| lines_before(text, span.start) + 1);
             let mut why = format!("line {line}: {}", error.message());
             if why.contains("key") {
                 why.push_str(" (a key that is also the beginning of another needs quotes: \"log.dir\" = …)");
@@ -213,6 +212,10 @@ impl Settings {
         self.values.insert(key.to_owned(), Setting { value: value.to_owned(), place });
         Ok(())
     }
+}
+
+fn lines_before(text: &str, position: usize) -> usize {
+    text.bytes().take(position).filter(|byte| *byte == b'\n').count()
 }
 
 /// Whether nothing would change if the value were left out.

@@ -11,13 +11,20 @@ use ottla_protocol::messages::{alter_configs, create_topics, describe_configs, i
 use ottla_protocol::{BrokerId, ErrorCode, TopicName};
 
 use super::image::Image;
+use super::names::legal_name;
 use super::outcome::Outcome;
 use super::record::{ConfigResource, MetadataRecord};
-use super::topics::legal_name;
 use crate::config::alter::{self, Alteration, Changes, Operation, Target};
 use crate::config::describe::{self, Entry};
 use crate::config::{BrokerConfig, Layers, Overrides, TopicConfig};
 use crate::refusal::{Refused, refuse};
+
+/// The most configs that one response describes: every config of ten thousand topics. A few bytes of request could
+/// otherwise ask for gigabytes, since every group name has configs.
+const DESCRIBED_MAX: usize = 400_000;
+
+/// The most resources that one request changes.
+const ALTERED_MAX: usize = 10_000;
 
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
@@ -54,19 +61,27 @@ impl Image {
         config: &BrokerConfig,
     ) -> describe_configs::DescribeConfigsResponse {
         let layers = self.layers(config);
+        let mut described_count = 0;
         let result = |resource: &describe_configs::DescribeConfigsResource| {
             let mut result = describe_configs::DescribeConfigsResult {
                 resource_type: resource.resource_type,
                 resource_name: resource.resource_name.clone(),
                 ..Default::default()
             };
-            match self.entries(resource.resource_type, &resource.resource_name, &layers, config) {
+            let entries = match described_count < DESCRIBED_MAX {
+                true => self.entries(resource.resource_type, &resource.resource_name, &layers, config),
+                false => {
+                    refuse(ErrorCode::POLICY_VIOLATION, "Excessively large number of configs per request.")
+                }
+            };
+            match entries {
                 Ok(entries) => {
                     let asked = resource.configuration_keys.as_deref().filter(|keys| !keys.is_empty());
                     let is_asked =
                         |entry: &Entry| asked.is_none_or(|keys| keys.iter().any(|key| **key == *entry.name));
                     result.configs =
                         entries.into_iter().filter(is_asked).map(|entry| described(entry, request)).collect();
+                    described_count += result.configs.len().max(1);
                 }
                 Err(refusal) => {
                     result.error_code = refusal.error_code;
@@ -292,17 +307,26 @@ fn described(
 }
 
 /// A resource that a request names twice is changed by neither.
-struct Once<'a>(BTreeMap<(i8, &'a str), usize>);
+struct Once<'a> {
+    counts: BTreeMap<(i8, &'a str), usize>,
+    resource_count: usize,
+}
 
 impl<'a> Once<'a> {
     fn new(resources: impl Iterator<Item = (i8, &'a str)>) -> Self {
-        let mut counts = BTreeMap::new();
-        resources.for_each(|resource| *counts.entry(resource).or_default() += 1);
-        Self(counts)
+        let (mut counts, mut resource_count) = (BTreeMap::new(), 0);
+        for resource in resources {
+            *counts.entry(resource).or_default() += 1;
+            resource_count += 1;
+        }
+        Self { counts, resource_count }
     }
 
     fn check(&self, kind: i8, name: &str) -> Refused<()> {
-        match self.0.get(&(kind, name)) {
+        if self.resource_count > ALTERED_MAX {
+            return refuse(ErrorCode::POLICY_VIOLATION, "Excessively large number of resources per request.");
+        }
+        match self.counts.get(&(kind, name)) {
             Some(1) => Ok(()),
             _ => refuse(ErrorCode::INVALID_REQUEST, "Each resource must appear at most once."),
         }

@@ -163,3 +163,29 @@ fn the_older_api_unsets_what_it_does_not_name() {
     let own = image.configs(&ConfigResource::Topic(TopicName::new("flights").unwrap()));
     assert_eq!(own.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect::<Vec<_>>(), [("segment.ms", "6")]);
 }
+
+/// RELIABILITY I19: a few bytes for each group must not cost a page of configs for each.
+#[test]
+fn one_request_describes_a_bounded_number_of_configs() {
+    let image = image();
+    let group = |number: u32| DescribeConfigsResource {
+        resource_type: GROUP,
+        resource_name: Str::from(number.to_string()),
+        configuration_keys: None,
+    };
+    let request =
+        DescribeConfigsRequest { resources: (0..30_000).map(group).collect(), ..Default::default() };
+    let response = image.describe_configs(&request, &config());
+    assert_eq!(response.results.len(), 30_000, "one row per resource");
+    let described: usize = response.results.iter().map(|result| result.configs.len()).sum();
+    assert!((DESCRIBED_MAX..DESCRIBED_MAX + 20).contains(&described));
+    assert_eq!(response.results[29_999].error_code, ErrorCode::POLICY_VIOLATION);
+}
+
+#[test]
+fn one_request_changes_a_bounded_number_of_resources() {
+    let mut image = image();
+    let resources = (0..=ALTERED_MAX).map(|number| wanted(GROUP, &number.to_string(), &[]));
+    let codes = alter(&mut image, resources.collect());
+    assert!(codes.iter().all(|code| *code == ErrorCode::POLICY_VIOLATION));
+}

@@ -11,8 +11,8 @@ use ottla_protocol::{BrokerId, LeaderEpoch, PartitionIndex, ProducerId, TopicId,
 
 use super::record::{ConfigResource, MetadataRecord};
 
-/// How many names of deleted topics are remembered with their leader epoch. Beyond it the least epoch is forgotten, and
-/// every new topic begins above it: so a cluster that creates and deletes without end stays bounded.
+/// How many names of deleted topics are remembered with their leader epoch. Beyond it the half with the least epochs is
+/// forgotten, and every new topic begins above those: so a cluster that creates and deletes without end stays bounded.
 const DELETED_NAMES_MAX: usize = 10_000;
 
 /// A broker that has registered.
@@ -215,13 +215,12 @@ impl Image {
         if let Some(epoch) = topic.partitions.iter().map(|partition| partition.leader_epoch).max() {
             self.deleted_epochs.insert(name.clone(), epoch);
         }
-        if self.deleted_epochs.len() > DELETED_NAMES_MAX
-            && let Some((least, epoch)) =
-                self.deleted_epochs.iter().min_by_key(|(name, epoch)| (**epoch, *name))
-        {
-            let (least, epoch) = (least.clone(), *epoch);
-            self.deleted_epochs.remove(&least);
-            self.leader_epoch_floor = self.leader_epoch_floor.max(epoch.next());
+        if self.deleted_epochs.len() > DELETED_NAMES_MAX {
+            let mut epochs: Vec<LeaderEpoch> = self.deleted_epochs.values().copied().collect();
+            let (_, forgotten, _) = epochs.select_nth_unstable(DELETED_NAMES_MAX / 2);
+            self.leader_epoch_floor = self.leader_epoch_floor.max(forgotten.next());
+            let floor = self.leader_epoch_floor;
+            self.deleted_epochs.retain(|_, epoch| epoch.next() > floor);
         }
         self.configs.remove(&ConfigResource::Topic(name));
     }
@@ -274,7 +273,7 @@ mod tests {
         for id in 0..DELETED_NAMES_MAX as u128 {
             create_and_delete(&mut image, &format!("t{id}"), 10 + id);
         }
-        assert_eq!(image.deleted_epochs.len(), DELETED_NAMES_MAX);
+        assert!(image.deleted_epochs.len() <= DELETED_NAMES_MAX);
         assert_eq!(image.first_leader_epoch(&old), LeaderEpoch::new(2));
         let forgotten = TopicName::new("t0").unwrap();
         assert!(!image.deleted_epochs.contains_key(&forgotten));

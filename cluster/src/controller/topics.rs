@@ -6,60 +6,30 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use ottla_protocol::messages::create_partitions::{
-    CreatePartitionsAssignment, CreatePartitionsRequest, CreatePartitionsResponse, CreatePartitionsTopic,
-    CreatePartitionsTopicResult,
+    CreatePartitionsRequest, CreatePartitionsResponse, CreatePartitionsTopic, CreatePartitionsTopicResult,
 };
 use ottla_protocol::messages::create_topics::{
-    CreatableReplicaAssignment, CreatableTopic, CreatableTopicResult, CreateTopicsRequest,
-    CreateTopicsResponse,
+    CreatableTopic, CreatableTopicResult, CreateTopicsRequest, CreateTopicsResponse,
 };
 use ottla_protocol::messages::delete_topics::{
     DeletableTopicResult, DeleteTopicState, DeleteTopicsRequest, DeleteTopicsResponse,
 };
-use ottla_protocol::{
-    BrokerId, ErrorCode, InvalidTopicName, LeaderEpoch, PartitionIndex, TopicId, TopicName,
-};
+use ottla_protocol::{BrokerId, ErrorCode, LeaderEpoch, PartitionIndex, TopicId, TopicName};
 
+use super::assignment::{
+    PARTITIONS_PER_REQUEST_MAX, PartitionBudget, TOO_MANY_PARTITIONS, assigned_replicas, given_replicas,
+    placed_replicas,
+};
 use super::image::{Image, Topic};
+use super::names::{Lookalikes, legal_name};
 use super::outcome::Outcome;
 use super::placement::Placement;
 use super::record::{ConfigResource, MetadataRecord};
 use crate::config::{BrokerConfig, Layers, alter};
 use crate::refusal::{Refused, refuse};
 
-/// The most partitions that one request may create, as in Kafka: a slip of the keyboard must not fill the disk.
-const PARTITIONS_PER_REQUEST_MAX: i32 = 10_000;
-
 /// The name that belongs to the metadata log.
 const METADATA_TOPIC: &str = "__cluster_metadata";
-
-/// What is left of [`PARTITIONS_PER_REQUEST_MAX`].
-struct PartitionBudget {
-    left: i32,
-}
-
-impl Default for PartitionBudget {
-    fn default() -> Self {
-        Self { left: PARTITIONS_PER_REQUEST_MAX }
-    }
-}
-
-impl PartitionBudget {
-    fn take(&mut self, count: i32) -> Refused<()> {
-        if count < 1 {
-            let message = "Number of partitions was set to an invalid non-positive value.";
-            return refuse(ErrorCode::INVALID_PARTITIONS, message);
-        }
-        if count > self.left {
-            return refuse(
-                ErrorCode::POLICY_VIOLATION,
-                "Excessively large number of partitions per request.",
-            );
-        }
-        self.left -= count;
-        Ok(())
-    }
-}
 
 impl Image {
     /// Answers CreateTopics. `config` is what this broker was started with; `new_id` draws a topic id that was never used.
@@ -74,12 +44,14 @@ impl Image {
         let layers = self.layers(config);
         let mut budget = PartitionBudget::default();
         let mut outcome = Outcome::unchanged(CreateTopicsResponse::default());
-        let mut taken: Vec<TopicName> = Vec::new();
+        let mut lookalikes = Lookalikes::default();
         for topic in &request.topics {
-            let planned = if named[&*topic.name] > 1 {
+            let planned = if request.topics.len() > PARTITIONS_PER_REQUEST_MAX as usize {
+                refuse(ErrorCode::POLICY_VIOLATION, TOO_MANY_PARTITIONS)
+            } else if named[&*topic.name] > 1 {
                 refuse(ErrorCode::INVALID_REQUEST, "Duplicate topic name.")
             } else {
-                self.plan_topic(topic, config, &layers, &taken, &mut budget)
+                self.plan_topic(topic, config, &layers, &mut lookalikes, &mut budget)
             };
             let mut result = CreatableTopicResult { name: topic.name.clone(), ..Default::default() };
             match planned {
@@ -93,7 +65,7 @@ impl Image {
                     result.num_partitions = plan.replicas.len() as i32;
                     result.replication_factor = plan.replicas.first().map_or(-1, |first| first.len() as i16);
                     result.configs = Some(Self::created_configs(&plan.configs, &layers));
-                    taken.push(plan.name.clone());
+                    lookalikes.take(&plan.name);
                     outcome.records.extend(plan.into_records(id));
                 }
             }
@@ -110,7 +82,7 @@ impl Image {
         topic: &CreatableTopic,
         config: &BrokerConfig,
         layers: &Layers,
-        taken: &[TopicName],
+        lookalikes: &mut Lookalikes,
         budget: &mut PartitionBudget,
     ) -> Refused<TopicPlan> {
         let name = legal_name(&topic.name)?;
@@ -121,9 +93,7 @@ impl Image {
         if self.topic(&name).is_some() {
             return refuse(ErrorCode::TOPIC_ALREADY_EXISTS, format!("Topic '{name}' already exists."));
         }
-        let may_collide = name.as_str().contains(['.', '_']);
-        let mut others = self.topics().map(|topic| &topic.name).chain(taken).filter(|_| may_collide);
-        if let Some(other) = others.find(|other| other.collides_with(&name)) {
+        if let Some(other) = lookalikes.find(self, &name) {
             let message = format!("Topic '{name}' collides with existing topic: {other}");
             return refuse(ErrorCode::INVALID_TOPIC_EXCEPTION, message);
         }
@@ -314,143 +284,6 @@ fn partition_record(
         replicas,
         leader_epoch,
     }
-}
-
-/// A topic name as Kafka checks it, refused in Kafka's words.
-pub(super) fn legal_name(name: &str) -> Refused<TopicName> {
-    let why = match TopicName::new(name) {
-        Ok(name) => return Ok(name),
-        Err(InvalidTopicName::Empty) => "the empty string is not allowed".to_owned(),
-        Err(InvalidTopicName::Path(_)) => format!("'{name}' is not allowed"),
-        Err(InvalidTopicName::TooLong(_)) => {
-            format!("the length of '{name}' is longer than the max allowed length {}", TopicName::BYTES_MAX)
-        }
-        Err(InvalidTopicName::Character(_)) => {
-            format!(
-                "'{name}' contains one or more characters other than ASCII alphanumerics, '.', '_' and '-'"
-            )
-        }
-    };
-    refuse(ErrorCode::INVALID_TOPIC_EXCEPTION, format!("Topic name is invalid: {why}"))
-}
-
-/// Replicas where the broker chooses them; -1 takes the broker's default.
-fn placed_replicas(
-    topic: &CreatableTopic,
-    config: &BrokerConfig,
-    placement: &Placement,
-    budget: &mut PartitionBudget,
-) -> Refused<Vec<Vec<BrokerId>>> {
-    let count = if topic.num_partitions == -1 { config.num_partitions } else { topic.num_partitions };
-    budget.take(count)?;
-    let factor = match topic.replication_factor {
-        -1 => config.default_replication_factor,
-        factor => factor.into(),
-    };
-    if factor < 1 {
-        let message = "Replication factor must be larger than 0, or -1 to use the default value.";
-        return refuse(ErrorCode::INVALID_REPLICATION_FACTOR, message);
-    }
-    if factor as usize > placement.broker_count() {
-        let message = format!(
-            "Unable to replicate the partition {factor} time(s): The target replication factor of {factor} cannot \
-             be reached because only {} broker(s) are registered.",
-            placement.broker_count()
-        );
-        return refuse(ErrorCode::INVALID_REPLICATION_FACTOR, message);
-    }
-    Ok((0..count as usize).map(|partition| placement.replicas(partition, factor as usize)).collect())
-}
-
-/// Replicas as the request lays them down; the number of partitions follows from them.
-fn assigned_replicas(
-    topic: &CreatableTopic,
-    placement: &Placement,
-    budget: &mut PartitionBudget,
-) -> Refused<Vec<Vec<BrokerId>>> {
-    for (given, what) in
-        [(topic.replication_factor as i32, "replication factor"), (topic.num_partitions, "numPartitions")]
-    {
-        if given != -1 {
-            let message =
-                format!("A manual partition assignment was specified, but {what} was not set to -1.");
-            return refuse(ErrorCode::INVALID_REQUEST, message);
-        }
-    }
-    budget.take(i32::try_from(topic.assignments.len()).unwrap_or(i32::MAX))?;
-    let mut by_partition: BTreeMap<i32, Vec<BrokerId>> = BTreeMap::new();
-    for CreatableReplicaAssignment { partition_index, broker_ids, .. } in &topic.assignments {
-        let replicas = checked_replicas(broker_ids, placement)?;
-        if by_partition.insert(*partition_index, replicas).is_some() {
-            let message =
-                format!("Found multiple manual partition assignments for partition {partition_index}");
-            return refuse(ErrorCode::INVALID_REPLICA_ASSIGNMENT, message);
-        }
-    }
-    if !by_partition.keys().copied().eq(0..by_partition.len() as i32) {
-        let message = "partitions should be a consecutive 0-based integer sequence";
-        return refuse(ErrorCode::INVALID_REPLICA_ASSIGNMENT, message);
-    }
-    let replicas: Vec<_> = by_partition.into_values().collect();
-    same_factor(&replicas, replicas[0].len())?;
-    Ok(replicas)
-}
-
-/// Replicas of added partitions as the request lays them down.
-fn given_replicas(
-    assignments: &[CreatePartitionsAssignment],
-    added: usize,
-    replication_factor: usize,
-    placement: &Placement,
-) -> Refused<Vec<Vec<BrokerId>>> {
-    if assignments.len() != added {
-        let message = format!(
-            "Attempted to add {added} additional partition(s), but only {} assignment(s) were specified.",
-            assignments.len()
-        );
-        return refuse(ErrorCode::INVALID_REPLICA_ASSIGNMENT, message);
-    }
-    let replicas = assignments.iter().map(|assignment| checked_replicas(&assignment.broker_ids, placement));
-    let replicas = replicas.collect::<Refused<Vec<_>>>()?;
-    same_factor(&replicas, replication_factor)?;
-    Ok(replicas)
-}
-
-fn same_factor(replicas: &[Vec<BrokerId>], factor: usize) -> Refused<()> {
-    match replicas.iter().find(|replicas| replicas.len() != factor) {
-        None => Ok(()),
-        Some(odd) => {
-            let message = format!(
-                "The manual partition assignment includes a partition with {} replica(s), but this is not \
-                 consistent with previous partitions, which have {factor} replica(s).",
-                odd.len()
-            );
-            refuse(ErrorCode::INVALID_REPLICA_ASSIGNMENT, message)
-        }
-    }
-}
-
-fn checked_replicas(broker_ids: &[i32], placement: &Placement) -> Refused<Vec<BrokerId>> {
-    if broker_ids.is_empty() {
-        let message = "The manual partition assignment includes an empty replica list.";
-        return refuse(ErrorCode::INVALID_REPLICA_ASSIGNMENT, message);
-    }
-    let mut replicas: Vec<BrokerId> = Vec::new();
-    for &id in broker_ids {
-        let broker = BrokerId::new(id);
-        if !placement.contains(broker) {
-            let message = format!(
-                "The manual partition assignment includes broker {id}, but no such broker is registered."
-            );
-            return refuse(ErrorCode::INVALID_REPLICA_ASSIGNMENT, message);
-        }
-        if replicas.contains(&broker) {
-            let message = format!("The manual partition assignment includes the broker {id} more than once.");
-            return refuse(ErrorCode::INVALID_REPLICA_ASSIGNMENT, message);
-        }
-        replicas.push(broker);
-    }
-    Ok(replicas)
 }
 
 #[cfg(test)]

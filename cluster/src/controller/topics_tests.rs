@@ -1,6 +1,7 @@
 //! Topics that may be created, grown and deleted, and those that may not.
 
-use ottla_protocol::messages::create_topics::CreatableTopicConfig;
+use ottla_protocol::messages::create_partitions::CreatePartitionsAssignment;
+use ottla_protocol::messages::create_topics::{CreatableReplicaAssignment, CreatableTopicConfig};
 
 use super::*;
 
@@ -177,4 +178,20 @@ fn partitions_are_only_ever_added() {
     assert_eq!(grow("a", 3, Some(&[&[0]])), ErrorCode::NONE);
     assert_eq!(grow("a", 5, None), ErrorCode::NONE);
     assert_eq!(image.topic_named("a").unwrap().partitions.len(), 5);
+}
+
+#[test]
+fn a_request_of_more_topics_than_may_be_created_creates_none() {
+    let mut image = one_broker();
+    let topics = (0..=PARTITIONS_PER_REQUEST_MAX).map(|number| wanted(&format!("t{number}"))).collect();
+    let codes = create(&mut image, topics);
+    assert!(codes.iter().all(|code| *code == ErrorCode::POLICY_VIOLATION));
+    assert_eq!(image.topic_count(), 0);
+}
+
+#[test]
+fn a_later_topic_of_a_request_may_not_look_like_an_earlier_one() {
+    let mut image = one_broker();
+    let codes = create(&mut image, vec![wanted("a.b"), wanted("ab"), wanted("a_b")]);
+    assert_eq!(codes, [ErrorCode::NONE, ErrorCode::NONE, ErrorCode::INVALID_TOPIC_EXCEPTION]);
 }

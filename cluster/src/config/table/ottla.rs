@@ -12,6 +12,8 @@ pub(super) const OTTLA: &[Row] = rows! {
         "The response bytes that may wait for a client that does not read; records that are still on disk do not count.";
     "ottla.connection.buffer.idle.ms" Long "2000" [AtLeast(0)] ReadOnly Honour,
         "After how long without a byte a connection gives its large read buffer back.";
+    "ottla.log.dir.free.bytes.min" Long "16777216" [AtLeast(0)] ReadOnly Honour,
+        "The free space of a log directory below which producers are refused with a retriable error, so that everything else goes on.";
     "ottla.request.grace.ms" Long "30000" [AtLeast(0)] ReadOnly Honour,
         "How long a request may take to arrive before its pace matters.";
     "ottla.request.bytes.per.second.min" Long "16384" [AtLeast(0)] ReadOnly Honour,
