@@ -38,6 +38,7 @@ mod error_code;
 mod handlers;
 mod produce_reply;
 
+mod disk_space;
 mod log_directory;
 mod partition;
 mod partition_config;

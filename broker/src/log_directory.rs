@@ -4,7 +4,7 @@
 //! and one fdatasync answers for everything appended before it. That is the group commit behind `flush.messages=1`. A
 //! second thread prepares segments ahead of need, so that a roll is a rename and never waits. A failed fsync ends the
 //! directory for the life of the process (RELIABILITY §3): its partitions answer KAFKA_STORAGE_ERROR, and it is never
-//! tried again. A full disk is not a failure; appends are refused until there is room again.
+//! tried again. A full disk is not a failure: see [`DiskSpace`].
 
 use std::io;
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use ottla_log::{LogDir, LogError};
 use parking_lot::Mutex;
 use tracing::{error, warn};
 
+use crate::disk_space::DiskSpace;
 use crate::partition_queue::PartitionQueue;
 
 /// See the module.
@@ -23,6 +24,7 @@ pub(crate) struct LogDirectory {
     dir: LogDir,
     offline: AtomicBool,
     partition_count: AtomicUsize,
+    space: DiskSpace,
     sync_queue: PartitionQueue,
     prepare_queue: PartitionQueue,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -33,11 +35,12 @@ impl LogDirectory {
     ///
     /// # Errors
     /// The system has no thread to give.
-    pub(crate) fn start(dir: LogDir) -> io::Result<Arc<LogDirectory>> {
+    pub(crate) fn start(dir: LogDir, free_bytes_min: u64) -> io::Result<Arc<LogDirectory>> {
         let directory = Arc::new(LogDirectory {
             dir,
             offline: AtomicBool::new(false),
             partition_count: AtomicUsize::new(0),
+            space: DiskSpace::new(free_bytes_min),
             sync_queue: PartitionQueue::default(),
             prepare_queue: PartitionQueue::default(),
             threads: Mutex::new(Vec::new()),
@@ -62,6 +65,11 @@ impl LogDirectory {
     /// Whether an fsync failed here.
     pub(crate) fn is_offline(&self) -> bool {
         self.offline.load(Ordering::Acquire)
+    }
+
+    /// Whether a client may append so many bytes; `false` while the disk is (almost) full.
+    pub(crate) fn has_room_for(&self, bytes: usize) -> bool {
+        self.space.take(bytes, || self.dir.free_bytes().ok())
     }
 
     /// How many partitions were opened here, for placing the next.

@@ -79,7 +79,8 @@ pub(crate) fn open_directories(
         metadata_log.commit()?;
         image.apply(&registered);
     }
-    let directories: Result<Vec<_>, _> = dirs.into_iter().map(LogDirectory::start).collect();
+    let start = |dir| LogDirectory::start(dir, config.ottla_log_dir_free_bytes_min);
+    let directories: Result<Vec<_>, _> = dirs.into_iter().map(start).collect();
     let directories = directories.map_err(StartError::Thread)?;
     Ok(Opened { cluster_id, directories, metadata_log, image })
 }

@@ -20,7 +20,8 @@ pub(super) async fn handle(context: RequestContext, request: DeleteTopicsRequest
     let proposed =
         context.core.quorum.propose(move |image| Ok(image.delete_topics(&request, delete_topic_enable)));
     let response = proposed.await.unwrap_or_else(|error_code| {
-        let row = |(name, topic_id)| DeletableTopicResult { name, topic_id, error_code, ..Default::default() };
+        let row =
+            |(name, topic_id)| DeletableTopicResult { name, topic_id, error_code, ..Default::default() };
         DeleteTopicsResponse { responses: asked.into_iter().map(row).collect(), ..Default::default() }
     });
     let deleted = response.responses.iter().filter(|topic| !topic.error_code.is_error());

@@ -15,8 +15,10 @@ const BROKERS: i8 = 1;
 
 /// Answers with this broker, at the address that the client can reach.
 pub(super) fn handle(context: &RequestContext, request: DescribeClusterRequest) -> DescribeClusterResponse {
-    let response =
-        DescribeClusterResponse { endpoint_type: request.endpoint_type, ..DescribeClusterResponse::default() };
+    let response = DescribeClusterResponse {
+        endpoint_type: request.endpoint_type,
+        ..DescribeClusterResponse::default()
+    };
     if request.endpoint_type != BROKERS {
         return DescribeClusterResponse {
             error_code: ErrorCode::MISMATCHED_ENDPOINT_TYPE,

@@ -51,7 +51,9 @@ fn describe(
         }
     }
     let topic = |(name, partitions)| DescribeLogDirsTopic { name: Str::from(name), partitions };
-    let bytes = |bytes: Result<u64, ottla_log::LogError>| bytes.ok().and_then(|bytes| i64::try_from(bytes).ok()).unwrap_or(-1);
+    let bytes = |bytes: Result<u64, ottla_log::LogError>| {
+        bytes.ok().and_then(|bytes| i64::try_from(bytes).ok()).unwrap_or(-1)
+    };
     DescribeLogDirsResult {
         log_dir,
         topics: by_topic.into_iter().map(topic).collect(),

@@ -29,7 +29,9 @@ pub(super) async fn handle(
             producer_epoch: ProducerEpoch::ZERO.get(),
             ..response
         },
-        Err(error_code) => InitProducerIdResponse { error_code, producer_id: -1, producer_epoch: -1, ..response },
+        Err(error_code) => {
+            InitProducerIdResponse { error_code, producer_id: -1, producer_epoch: -1, ..response }
+        }
     }
 }
 

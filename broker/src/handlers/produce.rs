@@ -122,7 +122,12 @@ fn check(
     if batch.header().attributes.is_transactional() {
         return Err(ErrorCode::INVALID_TXN_STATE.into());
     }
-    convert(batch, &config)
+    let batch = convert(batch, &config)?;
+    if !partition.directory().has_room_for(batch.size_in_bytes()) {
+        let message = Some("the disk of this partition is full".to_owned());
+        return Err(Refusal { code: ErrorCode::KAFKA_STORAGE_ERROR, message, record: None });
+    }
+    Ok(batch)
 }
 
 fn rules(config: &PartitionConfig, api_version: i16, now_ms: i64) -> Rules {

@@ -73,7 +73,11 @@ fn read_all(client: &mut Client, topic: &str) -> i64 {
 fn start(data: &Path) -> TestBroker {
     TestBroker::start_in(
         data,
-        &[("log.segment.delete.delay.ms", "0"), ("log.retention.check.interval.ms", "50")],
+        &[
+            ("log.segment.delete.delay.ms", "0"),
+            ("log.retention.check.interval.ms", "50"),
+            ("ottla.log.dir.free.bytes.min", "262144"),
+        ],
     )
     .unwrap()
 }
@@ -82,7 +86,7 @@ fn start(data: &Path) -> TestBroker {
 fn a_full_disk_refuses_appends_and_resumes_when_a_topic_is_deleted() {
     let Some(disk) = SmallDisk::mount("12m") else { return };
     fs::create_dir(disk.path()).unwrap();
-    let broker = start(&disk.path());
+    let mut broker = start(&disk.path());
     let mut client = broker.connect();
     client.create_topic("ballast", 1, &[("segment.bytes", "1048576"), ("file.delete.delay.ms", "0")]);
     client.create_topic("full", 1, &[("segment.bytes", "1048576")]);
@@ -110,7 +114,7 @@ fn a_full_disk_refuses_appends_and_resumes_when_a_topic_is_deleted() {
         assert!(began.elapsed() < PATIENCE, "it resumes by itself: {:?}", row.error_code);
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
-    drop(broker);
+    broker.crash();
     assert_eq!(read_all(&mut start(&disk.path()).connect(), "full"), acknowledged);
 }
 
