@@ -216,6 +216,19 @@ fn packed_records_that_were_cut_before_they_were_signed_never_pass_for_whole_one
 }
 
 #[test]
+fn a_lie_inside_of_a_packed_batch_is_found_when_it_is_packed_again() {
+    for compression in [Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd] {
+        let lies: &[(usize, &[u8])] =
+            &[(LAST_OFFSET_DELTA, &5i32.to_be_bytes()), (RECORDS_COUNT, &6i32.to_be_bytes())];
+        let batch = ValidBatch::check(forged(compression, lies), &rules()).unwrap();
+        for codec in [Compression::None, Compression::Zstd] {
+            let error = batch.recompressed(codec.into(), OutputLimit::new(1 << 20)).unwrap_err();
+            assert_eq!(error, BatchError::Record { record: 5, fault: RecordFault::Length });
+        }
+    }
+}
+
+#[test]
 fn a_batch_above_the_limit_of_the_topic_is_too_large() {
     let batch = honest(Compression::None);
     let size = batch.len();

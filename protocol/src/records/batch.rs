@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::compression::{compress, decompress};
 use super::header::{at, stamped_prefix};
-use super::rules::check;
+use super::rules::{check, check_records};
 use super::{
     BATCH_HEADER_BYTES, BatchError, BatchHeader, Codec, Compression, OutputLimit, RecordIter, Rules,
     STAMPED_PREFIX_BYTES, TimestampType, crc32c,
@@ -116,10 +116,15 @@ impl ValidBatch {
 
     /// The batch with its records packed by another codec (`compression.type` other than `producer`).
     ///
+    /// Records that come from a packed batch are walked on the way, for the new checksum is ours.
+    ///
     /// # Errors
     /// What [`ValidBatch::records`] may say of records that were never unpacked before.
     pub fn recompressed(&self, codec: Codec, limit: OutputLimit) -> Result<ValidBatch, BatchError> {
         let records = self.uncompressed_records(limit)?;
+        if self.compression() != Compression::None {
+            check_records(&records, &self.header)?;
+        }
         let attributes = self.header.attributes.with_compression(codec.compression);
         let mut bytes = Vec::with_capacity(BATCH_HEADER_BYTES + records.len());
         bytes.extend_from_slice(&self.bytes[..BATCH_HEADER_BYTES]);
