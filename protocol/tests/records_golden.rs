@@ -4,6 +4,9 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 use bytes::Bytes;
+use ottla_protocol::codec::decode_request;
+use ottla_protocol::frame::decode_request_header;
+use ottla_protocol::messages::produce::ProduceRequest;
 use ottla_protocol::records::{
     BatchBuilder, BatchProducer, Codec, Compression, ControlRecord, OutputLimit, Record, Rules, ValidBatch,
     batches, end_transaction_marker,
@@ -136,4 +139,32 @@ fn transaction_markers_are_byte_for_byte_those_of_java() {
         let expected = ControlRecord::EndTransaction { committed, coordinator_epoch: 9 };
         assert_eq!(ControlRecord::parse(&record), Some(expected));
     }
+}
+
+/// The requests that real producers sent (tests/golden/<client>/produce-*): every batch in them keeps the rules.
+#[test]
+fn the_batches_of_real_producers_are_accepted() {
+    let mut batch_count = 0;
+    for client in ["java", "kcat", "librdkafka"] {
+        let directory = format!("{}/tests/golden/{client}", env!("CARGO_MANIFEST_DIR"));
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap();
+            if !(name.starts_with("produce-") && name.ends_with("-req.bin")) {
+                continue;
+            }
+            let (header, body) = decode_request_header(std::fs::read(&path).unwrap().into()).unwrap();
+            let Ok(request) = decode_request::<ProduceRequest>(body, header.api_version) else { continue };
+            for data in request.topic_data.into_iter().flat_map(|topic| topic.partition_data) {
+                let rules = Rules { walk_compressed: true, ..Rules::client(LIMIT) };
+                let batch = ValidBatch::check(data.records.unwrap(), &rules).unwrap();
+                assert!(
+                    batch.records(OutputLimit::new(LIMIT)).unwrap().all(|record| record.is_ok()),
+                    "{name}"
+                );
+                batch_count += 1;
+            }
+        }
+    }
+    assert!(batch_count >= 3, "{batch_count} batches in the golden frames");
 }
