@@ -2,10 +2,11 @@
 //!
 //! It is wiring, not behaviour: each field is a part with a file of its own. Nothing here is global to the process.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use ottla_cluster::config::BrokerConfig;
-use ottla_cluster::controller::ProducerIdBlock;
+use ottla_cluster::controller::{ConfigResource, ProducerIdBlock};
 use ottla_cluster::fetch_session::FetchSessions;
 use ottla_log::LogError;
 use ottla_log::storage::Storage;
@@ -64,6 +65,16 @@ pub(crate) struct Core {
 }
 
 impl Core {
+    /// The limits for the next connection: those of the start, unless some were set at run time since.
+    pub(crate) fn connection_limits(&self) -> Cow<'_, Limits> {
+        let image = self.quorum.image();
+        let is_unset = |resource| image.configs(&resource).is_empty();
+        if is_unset(ConfigResource::AllBrokers) && is_unset(ConfigResource::Broker(self.node_id)) {
+            return Cow::Borrowed(&self.limits);
+        }
+        Cow::Owned(Limits::new(&image.broker_config(&self.config), storage::descriptors_max()))
+    }
+
     /// Opens everything that a broker needs to serve, and nothing that listens.
     ///
     /// # Errors

@@ -78,7 +78,7 @@ fn open_connection(
     let Ok(local_addr) = stream.local_addr() else { return };
     let now_ms = core.clock.coarse_ms();
     let handle = Arc::new(ConnectionHandle::new(Arc::clone(listener), peer_addr, local_addr, now_ms));
-    let registration = match core.connections.register(&handle, &core.limits) {
+    let registration = match core.connections.register(&handle, &core.connection_limits()) {
         Ok(registration) => registration,
         Err(refused) => {
             debug!(%peer_addr, %refused, "connection refused");

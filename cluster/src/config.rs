@@ -2,6 +2,7 @@
 //!
 //! Kafka's keys, defaults and meaning. A key is declared once, in [`table`]; everything else here is derived from it.
 
+mod address_counts;
 pub mod alter;
 mod broker;
 pub mod describe;

@@ -230,6 +230,20 @@ fn a_change_is_in_force_when_its_reply_has_come() {
 }
 
 #[test]
+fn a_limit_of_connections_counts_from_the_next_connection_on() {
+    let broker = TestBroker::start(&[]);
+    let mut client = broker.connect();
+    let limit = [("max.connections.per.ip", SET, Some("1"))];
+    assert_eq!(alter(&mut client, BROKER, "", &limit), ErrorCode::NONE);
+    broker.connect().expect_close();
+    let unset = [("max.connections.per.ip", DELETE, None)];
+    assert_eq!(alter(&mut client, BROKER, "", &unset), ErrorCode::NONE);
+    broker.connect().expect_service();
+    let nonsense = [("max.connections.per.ip.overrides", SET, Some("here:5"))];
+    assert_eq!(alter(&mut client, BROKER, "", &nonsense), ErrorCode::INVALID_REQUEST);
+}
+
+#[test]
 fn records_are_deleted_only_where_the_policy_allows_it() {
     let broker = TestBroker::any();
     let mut client = broker.connect();

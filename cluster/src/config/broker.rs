@@ -38,6 +38,7 @@ view! {
         max_connection_creation_rate: u32 = "max.connection.creation.rate",
         max_connections: usize = "max.connections",
         max_connections_per_ip: usize = "max.connections.per.ip",
+        max_connections_per_ip_overrides: BTreeMap<IpAddr, usize> = "max.connections.per.ip.overrides",
         max_incremental_fetch_session_cache_slots: usize = "max.incremental.fetch.session.cache.slots",
         max_request_partition_size_limit: usize = "max.request.partition.size.limit",
         metadata_log_dir: Option<String> = "metadata.log.dir",
@@ -77,8 +78,6 @@ pub struct BrokerConfig {
     pub listeners: Vec<Listener>,
     /// The directories of the data; at least one, all different.
     pub log_dirs: Vec<PathBuf>,
-    /// `max.connections.per.ip.overrides`, by address.
-    pub max_connections_per_ip_overrides: BTreeMap<IpAddr, usize>,
     layers: Layers,
 }
 
@@ -163,10 +162,7 @@ impl BrokerConfig {
         .map_err(|source| ConfigError::Listener { place: settings.place("listeners"), source })?;
         let dirs_key = if layers.static_broker.contains_key("log.dirs") { "log.dirs" } else { "log.dir" };
         let log_dirs = log_dirs(list(dirs_key), &settings.place(dirs_key))?;
-        let overrides_key = "max.connections.per.ip.overrides";
-        let max_connections_per_ip_overrides =
-            per_ip_overrides(&text(overrides_key), &settings.place(overrides_key))?;
-        Ok(Self { keys, listeners, log_dirs, max_connections_per_ip_overrides, layers })
+        Ok(Self { keys, listeners, log_dirs, layers })
     }
 }
 
@@ -229,21 +225,6 @@ fn log_dirs(dirs: Vec<String>, place: &str) -> Result<Vec<PathBuf>, ConfigError>
     Ok(dirs.into_iter().map(PathBuf::from).collect())
 }
 
-fn per_ip_overrides(text: &str, place: &str) -> Result<BTreeMap<IpAddr, usize>, ConfigError> {
-    let pair = |entry: &str| {
-        let (address, count) = entry.rsplit_once(':')?;
-        let address = address.trim().trim_start_matches('[').trim_end_matches(']');
-        Some((address.parse().ok()?, count.trim().parse().ok()?))
-    };
-    let entries = text.split(',').map(str::trim).filter(|entry| !entry.is_empty());
-    entries
-        .map(|entry| {
-            pair(entry)
-                .ok_or_else(|| contradiction(place.to_owned(), format!("{entry:?} is not ADDRESS:COUNT")))
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -301,7 +282,8 @@ mod tests {
             ),
             (
                 &[("max.connections.per.ip.overrides", "here:5")],
-                "max.connections.per.ip.overrides: \"here:5\" is not ADDRESS:COUNT",
+                "max.connections.per.ip.overrides: Invalid value here:5 for configuration \
+                 max.connections.per.ip.overrides: \"here:5\" is not ADDRESS:COUNT",
             ),
         ] {
             assert_eq!(complaint(pairs), line);

@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use super::address_counts;
+
 /// The type of a config, with the number that DescribeConfigs gives it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i8)]
@@ -127,6 +129,8 @@ pub enum Rule {
     OneOf(&'static [&'static str]),
     /// One of these words in any case.
     OneOfAnyCase(&'static [&'static str]),
+    /// `address:count` pairs.
+    AddressCounts,
     /// `*`, or `partition:broker` pairs.
     ThrottledReplicas,
     /// `earliest`, `latest` or `by_duration:` and an ISO 8601 duration.
@@ -168,6 +172,7 @@ impl Rule {
             (Rule::OneOfAnyCase(words), Value::Text(text)) => {
                 one_of(words, words.iter().any(|word| word.eq_ignore_ascii_case(text)))
             }
+            (Rule::AddressCounts, Value::Text(text)) => address_counts::parse(text).map(|_| ()),
             (Rule::ThrottledReplicas, Value::List(items)) => throttled_replicas(items),
             (Rule::ShareOffsetReset, Value::Text(text)) => share_offset_reset(text),
             _ => Ok(()),
@@ -186,6 +191,7 @@ impl fmt::Display for Rule {
             Rule::BetweenOr(least, most, other) => write!(f, "{least} to {most}, or {other}"),
             Rule::RealBetween(least, most) => write!(f, "{least} to {most}"),
             Rule::OneOf(words) | Rule::OneOfAnyCase(words) => f.write_str(&words.join(", ")),
+            Rule::AddressCounts => f.write_str("`address:count` pairs"),
             Rule::ThrottledReplicas => f.write_str("`*` or `partition:broker` pairs"),
             Rule::ShareOffsetReset => f.write_str("earliest, latest, by_duration:P…"),
         }

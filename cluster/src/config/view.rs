@@ -4,6 +4,10 @@
 //! against its row before it gets here; a type that does not fit its key is a mistake of this crate, which the tests of
 //! each view find.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use super::address_counts;
 use super::value::Value;
 
 /// A type that a config value can be read as.
@@ -104,6 +108,12 @@ impl FromValue for Option<String> {
             Value::Text(text) if text.is_empty() => None,
             other => Some(String::from_value(other)),
         }
+    }
+}
+
+impl FromValue for BTreeMap<IpAddr, usize> {
+    fn from_value(value: Value) -> Self {
+        address_counts::parse(&String::from_value(value)).expect("the row has checked it")
     }
 }
 

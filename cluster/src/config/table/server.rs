@@ -5,7 +5,7 @@ use super::super::row::{
     Support::{Accept, Honour, Internal, Refuse},
     rows,
 };
-use super::super::value::Rule::{Any, AtLeast, Between, BetweenOr, OneOf};
+use super::super::value::Rule::{AddressCounts, Any, AtLeast, Between, BetweenOr, OneOf};
 use super::notes;
 
 pub(super) const SERVER: &[Row] = rows! {
@@ -35,7 +35,7 @@ pub(super) const SERVER: &[Row] = rows! {
         "How many connections may wait in the kernel to be accepted.";
     "max.connections.per.ip" Int "2147483647" [AtLeast(0)] ClusterWide Honour,
         "The number of connections that one address may hold open.";
-    "max.connections.per.ip.overrides" Text "" [Any] ClusterWide Honour,
+    "max.connections.per.ip.overrides" Text "" [AddressCounts] ClusterWide Honour,
         "Other limits for single addresses, as `address:count` pairs.";
     "max.connections" Int "2147483647" [AtLeast(0)] ClusterWide Honour,
         "The number of connections that the broker holds open.";
