@@ -103,15 +103,15 @@ fn bind(config: &BrokerConfig) -> Result<Vec<(Listener, TcpListener)>, StartErro
 }
 
 impl BrokerHandle {
-    /// Where the first listener is bound, with the real port. For a wildcard address the loopback address of its kind,
-    /// which is where a program on this machine can connect.
+    /// Where the first listener is bound; see [`BrokerHandle::addresses`].
     pub fn address(&self) -> SocketAddr {
-        let bound = self.listeners[0].bound;
-        match bound.ip() {
-            ip if !ip.is_unspecified() => bound,
-            std::net::IpAddr::V4(_) => (std::net::Ipv4Addr::LOCALHOST, bound.port()).into(),
-            std::net::IpAddr::V6(_) => (std::net::Ipv6Addr::LOCALHOST, bound.port()).into(),
-        }
+        reachable(self.listeners[0].bound)
+    }
+
+    /// The name of each listener and where it is bound, with the real port. For a wildcard address the loopback address
+    /// of its kind, which is where a program on this machine can connect.
+    pub fn addresses(&self) -> impl Iterator<Item = (&str, SocketAddr)> {
+        self.listeners.iter().map(|listener| (listener.name.as_str(), reachable(listener.bound)))
     }
 
     /// How many clients are connected.
@@ -133,6 +133,15 @@ impl BrokerHandle {
         }
         let closed = tokio::task::spawn_blocking(move || core.close()).await;
         Ok(closed.map_err(|_| ShutdownError::Interrupted)??)
+    }
+}
+
+/// An address of this machine that leads to a socket bound to `bound`.
+fn reachable(bound: SocketAddr) -> SocketAddr {
+    match bound.ip() {
+        ip if !ip.is_unspecified() => bound,
+        std::net::IpAddr::V4(_) => (std::net::Ipv4Addr::LOCALHOST, bound.port()).into(),
+        std::net::IpAddr::V6(_) => (std::net::Ipv6Addr::LOCALHOST, bound.port()).into(),
     }
 }
 

@@ -1,5 +1,9 @@
 //! What hostile input costs in memory, measured in a process of its own: one test, because the measure is the process's.
 
+#![allow(clippy::print_stdout, reason = "the figures are what a person wants to see")]
+#![allow(clippy::unwrap_used, reason = "a test ends at its first surprise")]
+#![allow(clippy::disallowed_methods, reason = "a test stands outside of the broker and its seams")]
+
 #[path = "support/mod.rs"]
 mod support;
 

@@ -3,6 +3,9 @@
 //! They speak in raw frames, so that nothing of a client's leniency hides a mistake. What a test expects here was
 //! checked on Apache Kafka by the same test (`OTTLA_TEST_BOOTSTRAP`), except where it says that Kafka differs.
 
+#![allow(clippy::unwrap_used, reason = "a test ends at its first surprise")]
+#![allow(clippy::disallowed_methods, reason = "a test stands outside of the broker and its seams")]
+
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -12,6 +15,8 @@ mod configs;
 mod connection;
 mod fetching;
 mod groups;
+mod listeners;
+mod listing;
 mod metadata;
 mod producing;
 mod sessions;

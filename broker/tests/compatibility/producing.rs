@@ -1,14 +1,15 @@
 //! Rules 7 and 8: what a topic refuses, and which bytes of a batch the broker touches.
 
+use bytes::Bytes;
 use ottla_protocol::ErrorCode;
 use ottla_protocol::codec::Str;
 use ottla_protocol::messages::init_producer_id::InitProducerIdRequest;
 use ottla_protocol::messages::produce::ProduceResponse;
-use ottla_protocol::records::{BatchHeader, Compression, TimestampType};
+use ottla_protocol::records::{BatchBuilder, BatchHeader, Compression, OutputLimit, TimestampType, batches};
 
 use crate::support::TestBroker;
 use crate::support::batches::{
-    at, batch, batch_at, bytes_of, checksum_fits, compressed, keyless, now_ms, values,
+    at, batch, batch_at, bytes_of, checksum_fits, compressed, idempotent, keyless, now_ms, values,
 };
 use crate::support::requests::{init_producer_id, produce};
 
@@ -51,6 +52,25 @@ fn rule_07_a_record_without_a_key_is_invalid_on_a_compacted_topic() {
     let indexes: Vec<i32> = row.record_errors.iter().map(|record| record.batch_index).collect();
     assert_eq!(indexes, [0], "the record that is to blame is named");
     assert_eq!(client.append(&topic, batch(&["v"])), 0);
+}
+
+#[test]
+fn rule_07_a_record_without_a_key_is_found_inside_of_a_compressed_batch() {
+    let broker = TestBroker::any();
+    let mut client = broker.connect();
+    let topic = client.new_topic(1, &[("cleanup.policy", "compact,delete")]);
+    for compression in [Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd] {
+        let mut builder = BatchBuilder::new(compression);
+        builder.push(now_ms(), Some(b"k"), Some(b"v"), &[]).unwrap();
+        builder.push(now_ms(), None, Some(b"v"), &[]).unwrap();
+        let row = client.produce(&topic, -1, builder.build());
+        assert_eq!(row.error_code, ErrorCode::INVALID_RECORD, "{compression:?}");
+        assert_eq!(row.record_errors[0].batch_index, 1);
+    }
+    // A key may be empty, and a value may be missing.
+    let mut builder = BatchBuilder::new(Compression::None);
+    builder.push(now_ms(), Some(b""), None, &[]).unwrap();
+    assert_eq!(client.append(&topic, builder.build()), 0);
 }
 
 #[test]
@@ -211,6 +231,45 @@ fn rule_08_recompression_writes_a_new_checksum_and_keeps_the_records() {
         }
         assert_eq!(values(&fetched), ["a", "b", "c"], "{name}");
     }
+}
+
+#[test]
+fn rule_08_recompression_keeps_the_producer_and_finds_its_retries() {
+    let broker = TestBroker::any();
+    let mut client = broker.connect();
+    let topic =
+        client.new_topic(1, &[("compression.type", "gzip"), ("message.timestamp.type", "LogAppendTime")]);
+    for (sequence, offset) in [(0, 0), (1, 1), (0, 0), (1, 1)] {
+        assert_eq!(client.append(&topic, idempotent(4711, 3, sequence, &["a"])), offset);
+    }
+    let stored = bytes_of(&client.fetch(&topic, 1));
+    let producer = BatchHeader::parse(&stored).unwrap().producer.unwrap();
+    assert_eq!((producer.id.get(), producer.epoch.get()), (4711, 3));
+    assert_eq!(client.list_offset(&topic, -1), 2);
+}
+
+#[test]
+fn rule_08_headers_and_empty_and_missing_fields_come_back_as_they_were() {
+    let broker = TestBroker::any();
+    let mut client = broker.connect();
+    let topic = client.new_topic(1, &[("compression.type", "lz4")]);
+    let mut builder = BatchBuilder::new(Compression::Gzip);
+    let headers: [(&str, Option<&[u8]>); 4] =
+        [("a", Some(b"1")), ("a", Some(b"2")), ("", Some(b"")), ("gone", None)];
+    builder.push(now_ms(), None, None, &headers).unwrap();
+    builder.push(now_ms(), Some(b""), Some(b""), &[]).unwrap();
+    client.append(&topic, builder.build());
+    let batch = batches(bytes_of(&client.fetch(&topic, 0))).next().unwrap().unwrap();
+    let records: Vec<_> = batch.records(OutputLimit::new(1 << 20)).unwrap().map(Result::unwrap).collect();
+    assert_eq!((&records[0].key, &records[0].value), (&None, &None));
+    let found: Vec<_> = records[0].headers.iter().map(|header| (header.key, header.value)).collect();
+    let sent: Vec<_> = headers
+        .iter()
+        .map(|(key, value)| (Bytes::copy_from_slice(key.as_bytes()), value.map(Bytes::copy_from_slice)))
+        .collect();
+    assert_eq!(found, sent, "duplicates stay, and so does their order");
+    assert_eq!(records[1].key.as_deref(), Some(&b""[..]));
+    assert_eq!(records[1].value.as_deref(), Some(&b""[..]));
 }
 
 #[test]

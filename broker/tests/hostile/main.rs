@@ -3,6 +3,9 @@
 //!
 //! What such input costs in memory is measured in `memory.rs`, in a process of its own.
 
+#![allow(clippy::unwrap_used, reason = "a test ends at its first surprise")]
+#![allow(clippy::disallowed_methods, reason = "a test stands outside of the broker and its seams")]
+
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -9,7 +9,11 @@ use crate::support::{Client, TestBroker};
 
 /// A producer id of its own.
 fn producer_id(client: &mut Client) -> i64 {
-    let response = client.call(4, init_producer_id());
+    let mut response = client.call(4, init_producer_id());
+    // Apache Kafka says so right after its start.
+    while response.error_code == ErrorCode::COORDINATOR_LOAD_IN_PROGRESS {
+        response = client.call(4, init_producer_id());
+    }
     assert_eq!((response.error_code, response.producer_epoch), (ErrorCode::NONE, 0));
     assert!(response.producer_id >= 0);
     response.producer_id

@@ -101,9 +101,9 @@ fn files_that_somebody_puts_into_our_directory_later_are_left_alone() {
     let mut broker = TestBroker::start(&[]);
     let (data, _directory) = broker.stop();
     fs::write(data.join("notes.txt"), b"mine").unwrap();
-    let broker = TestBroker::start_in(&data, &[]).unwrap();
+    let mut broker = TestBroker::start_in(&data, &[]).unwrap();
     broker.connect().new_topic(1, &[]);
-    drop(broker);
+    broker.crash();
     assert_eq!(fs::read(data.join("notes.txt")).unwrap(), b"mine");
 }
 
@@ -145,7 +145,7 @@ fn several_directories_share_the_partitions() {
     let directories = [(); 3].map(|()| tempfile::tempdir().unwrap());
     let paths = directories.each_ref().map(|directory| directory.path().to_str().unwrap());
     let all = paths.join(",");
-    let broker = TestBroker::start_in(directories[0].path(), &[("log.dirs", &all)]).unwrap();
+    let mut broker = TestBroker::start_in(directories[0].path(), &[("log.dirs", &all)]).unwrap();
     let mut client = broker.connect();
     client.create_topic("spread", 6, &[]);
     for path in paths {
@@ -156,7 +156,7 @@ fn several_directories_share_the_partitions() {
         assert_eq!(count, 2, "{path}");
     }
     client.append("spread", batch(&["a"]));
-    drop(broker);
+    broker.crash();
     let broker = TestBroker::start_in(directories[0].path(), &[("log.dirs", &all)]).unwrap();
     assert_eq!(values(&broker.connect().fetch("spread", 0)), ["a"]);
 }

@@ -35,9 +35,14 @@ struct Running {
 impl TestBroker {
     /// A broker of any configuration: ours with its defaults, or the one at `OTTLA_TEST_BOOTSTRAP`.
     pub fn any() -> TestBroker {
+        TestBroker::any_with(&[])
+    }
+
+    /// [`TestBroker::any`] with settings that the broker at `OTTLA_TEST_BOOTSTRAP` is expected to have.
+    pub fn any_with(settings: &[(&str, &str)]) -> TestBroker {
         match std::env::var(BOOTSTRAP) {
             Ok(address) => TestBroker { address: address.parse().unwrap(), running: None, directory: None },
-            Err(_) => TestBroker::start(&[]),
+            Err(_) => TestBroker::start(settings),
         }
     }
 
@@ -77,6 +82,12 @@ impl TestBroker {
 
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where its listeners are, by name.
+    pub fn addresses(&self) -> Vec<(String, SocketAddr)> {
+        let handle = &self.running.as_ref().expect("only of our own broker").handle;
+        handle.addresses().map(|(name, address)| (name.to_owned(), address)).collect()
     }
 
     /// Where it keeps its data.

@@ -96,11 +96,16 @@ impl Client {
     /// Waits for the end of the connection; no byte may come before it.
     #[track_caller]
     pub fn expect_close(&mut self) {
-        let mut byte = [0];
-        match self.stream.read(&mut byte) {
+        self.expect_close_after("this");
+    }
+
+    /// [`Client::expect_close`] with what the broker was sent, for the case that it stays open.
+    #[track_caller]
+    pub fn expect_close_after(&mut self, what: &str) {
+        match self.stream.read(&mut [0]) {
             Ok(0) => {}
-            Ok(_) => panic!("a byte instead of the end of the connection"),
-            Err(error) if is_timeout(&error) => panic!("the connection stays open"),
+            Ok(_) => panic!("after {what}: a byte instead of the end of the connection"),
+            Err(error) if is_timeout(&error) => panic!("after {what}: the connection stays open"),
             // A reset: the broker closed with some of our bytes unread.
             Err(_) => {}
         }

@@ -7,6 +7,7 @@
 
 #![allow(dead_code, unused_imports, reason = "each test binary uses a part of it")]
 #![allow(unreachable_pub, reason = "a module of a test binary, shared by several of them")]
+#![allow(clippy::unwrap_used, reason = "a test ends at its first surprise")]
 #![allow(
     clippy::disallowed_methods,
     reason = "a client is not the broker: it uses the system's sockets and clock"
