@@ -20,6 +20,7 @@ use crate::response::{CloseReason, Reply, Response};
 
 mod alter_configs;
 mod api_versions;
+mod authorized_operations;
 mod create_partitions;
 mod create_topics;
 mod delete_groups;

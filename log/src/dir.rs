@@ -158,6 +158,12 @@ impl LogDir {
         free.map_err(|error| LogError::io("measure", self.path(), error))
     }
 
+    /// Bytes that the disk holds in all.
+    pub fn total_bytes(&self) -> Result<u64, LogError> {
+        let total = self.shared.storage().total_bytes(self.path());
+        total.map_err(|error| LogError::io("measure", self.path(), error))
+    }
+
     /// The open log of a partition.
     pub fn log(&self, partition: &TopicPartition) -> Option<Arc<Log>> {
         self.logs.lock().get(partition).cloned()

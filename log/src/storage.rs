@@ -67,6 +67,9 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
 
     /// Bytes that can still be written below `path`.
     fn free_bytes(&self, path: &Path) -> io::Result<u64>;
+
+    /// Bytes that the file system of `path` holds in all, used or free.
+    fn total_bytes(&self, path: &Path) -> io::Result<u64>;
 }
 
 /// An open file. All methods take `&self`: positions are explicit and there is no cursor.
@@ -226,6 +229,7 @@ mod tests {
         drop(lock);
         assert!(storage.lock(&root.join(".lock")).unwrap().is_some());
         assert!(storage.free_bytes(root).unwrap() > 0);
+        assert!(storage.total_bytes(root).unwrap() >= storage.free_bytes(root).unwrap());
         let moved = root.join("t-0.gone-delete");
         storage.rename(&directory, &moved).unwrap();
         assert_eq!(read_file(storage, &moved.join("b.log")).unwrap().unwrap(), b"hello");

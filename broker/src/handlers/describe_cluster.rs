@@ -8,7 +8,7 @@ use ottla_protocol::messages::describe_cluster::{
     DescribeClusterBroker, DescribeClusterRequest, DescribeClusterResponse,
 };
 
-use super::RequestContext;
+use super::{RequestContext, authorized_operations};
 
 /// The endpoint type of brokers.
 const BROKERS: i8 = 1;
@@ -39,6 +39,10 @@ pub(super) fn handle(context: &RequestContext, request: DescribeClusterRequest) 
         cluster_id: core.cluster_id.clone(),
         controller_id: core.node_id.get(),
         brokers: vec![broker],
+        cluster_authorized_operations: authorized_operations::if_asked(
+            request.include_cluster_authorized_operations,
+            authorized_operations::CLUSTER,
+        ),
         ..response
     }
 }

@@ -5,11 +5,7 @@ use ottla_protocol::messages::describe_groups::{
     DescribeGroupsRequest, DescribeGroupsResponse, DescribedGroup,
 };
 
-use super::RequestContext;
-
-/// What a client may do with a group when nothing is forbidden: READ (3), DELETE (6), DESCRIBE (8), as bits, and
-/// since Kafka 3.7 also DESCRIBE_CONFIGS (10) and ALTER_CONFIGS (11).
-const ALL_OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11;
+use super::{RequestContext, authorized_operations};
 
 /// Each group has its own error.
 pub(super) async fn handle(
@@ -20,7 +16,7 @@ pub(super) async fn handle(
     for group in &request.groups {
         let mut described = describe(&context, group).await;
         if request.include_authorized_operations && !described.error_code.is_error() {
-            described.authorized_operations = ALL_OPERATIONS;
+            described.authorized_operations = authorized_operations::GROUP;
         }
         groups.push(described);
     }

@@ -57,6 +57,7 @@ fn describe(
     DescribeLogDirsResult {
         log_dir,
         topics: by_topic.into_iter().map(topic).collect(),
+        total_bytes: bytes(directory.dir().total_bytes()),
         usable_bytes: bytes(directory.dir().free_bytes()),
         ..DescribeLogDirsResult::default()
     }

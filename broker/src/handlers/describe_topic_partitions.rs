@@ -13,8 +13,8 @@ use ottla_protocol::messages::describe_topic_partitions::{
 };
 use ottla_protocol::{ErrorCode, TopicName};
 
-use super::RequestContext;
 use super::metadata::is_internal;
+use super::{RequestContext, authorized_operations};
 
 /// Answers one page.
 pub(super) fn handle(
@@ -81,6 +81,7 @@ impl Page {
             topic_id: topic.id.get(),
             is_internal: is_internal(&topic.name),
             partitions,
+            topic_authorized_operations: authorized_operations::TOPIC,
             ..Default::default()
         });
         if next < topic.partitions.len() {

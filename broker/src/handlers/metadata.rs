@@ -18,8 +18,8 @@ use ottla_protocol::messages::metadata::{
 use ottla_protocol::{ErrorCode, TopicId, TopicName};
 use uuid::Uuid;
 
-use super::RequestContext;
 use super::create_topics::create_topics;
+use super::{RequestContext, authorized_operations};
 
 /// What the client asks about.
 enum Asked {
@@ -54,11 +54,20 @@ pub(super) async fn handle(context: RequestContext, request: MetadataRequest) ->
             topics.into_iter().map(|topic| answer(&context, &image, topic, &refused)).collect()
         }
     };
+    let mut topics: Vec<MetadataResponseTopic> = topics;
+    if request.include_topic_authorized_operations {
+        let known = topics.iter_mut().filter(|topic| !topic.error_code.is_error());
+        known.for_each(|topic| topic.topic_authorized_operations = authorized_operations::TOPIC);
+    }
     MetadataResponse {
         brokers: vec![this_broker(&context)],
         cluster_id: Some(context.core.cluster_id.clone()),
         controller_id: context.core.node_id.get(),
         topics,
+        cluster_authorized_operations: authorized_operations::if_asked(
+            request.include_cluster_authorized_operations,
+            authorized_operations::CLUSTER,
+        ),
         ..MetadataResponse::default()
     }
 }

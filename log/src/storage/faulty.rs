@@ -169,6 +169,11 @@ impl Storage for FaultyStorage {
         self.alive()?;
         self.memory.free_bytes(path)
     }
+
+    fn total_bytes(&self, path: &Path) -> io::Result<u64> {
+        self.alive()?;
+        self.memory.total_bytes(path)
+    }
 }
 
 #[derive(Debug)]

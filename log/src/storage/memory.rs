@@ -289,6 +289,10 @@ impl Storage for MemoryStorage {
         Ok(Some(Box::new(MemoryLock { path: path.to_owned(), tree: self.tree.clone() })))
     }
 
+    fn total_bytes(&self, _path: &Path) -> io::Result<u64> {
+        Ok(self.tree.lock().capacity.unwrap_or(u64::MAX))
+    }
+
     fn free_bytes(&self, _path: &Path) -> io::Result<u64> {
         let tree = self.tree.lock();
         Ok(tree.capacity.map_or(u64::MAX, |capacity| capacity.saturating_sub(Self::used_bytes(&tree))))

@@ -102,6 +102,11 @@ impl Storage for RealStorage {
         let figures = nix::sys::statvfs::statvfs(path)?;
         Ok(figures.blocks_available() * figures.fragment_size())
     }
+
+    fn total_bytes(&self, path: &Path) -> io::Result<u64> {
+        let figures = nix::sys::statvfs::statvfs(path)?;
+        Ok(figures.blocks() * figures.fragment_size())
+    }
 }
 
 #[derive(Debug)]
