@@ -26,8 +26,17 @@ use span::Span;
 /// How long one poll waits; between polls the ends are looked at.
 const POLL_WAIT: Duration = Duration::from_millis(200);
 
+const EXAMPLES: &str = "\
+Examples:
+  ottla consume flights                              everything, then wait for more
+  ottla consume flights --from -10 --exit-at-end     the last ten of each partition
+  ottla consume flights --from -2h --to latest       the last two hours
+  ottla consume flights --from 2013-01-01 -n 100 --format json | jq .value
+  ottla consume flights --partitions 0,3-5 --from 42 -K '\\t'";
+
 /// `ottla consume`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct ConsumeArguments {
     /// Topic
     pub topic: String,

@@ -103,7 +103,7 @@ fn advice_on_code(code: ErrorCode) -> &'static str {
         ErrorCode::UNKNOWN_TOPIC_OR_PARTITION => "see which exist: ottla topic list",
         ErrorCode::TOPIC_ALREADY_EXISTS => "use --if-not-exists if that is fine",
         ErrorCode::MESSAGE_TOO_LARGE => {
-            "lower --batch-bytes, or raise the topic's limit: ottla topic alter TOPIC --set max.message.bytes=N"
+            "raise the topic's limit: ottla topic alter TOPIC --set max.message.bytes=N"
         }
         ErrorCode::INVALID_REPLICATION_FACTOR => "it cannot exceed the number of brokers",
         ErrorCode::OFFSET_OUT_OF_RANGE => "see the offsets there are: ottla topic describe TOPIC",

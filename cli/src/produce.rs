@@ -27,8 +27,16 @@ pub(crate) use pace::Pace;
 pub(crate) use parser::InputFormat;
 use parser::Parser;
 
+const EXAMPLES: &str = "\
+Examples:
+  seq 10 | ottla produce numbers
+  ottla produce users users.txt --key-separator : --compression zstd
+  ottla produce flights flights.csv --format csv --key-field tailnum --timestamp-field time_hour
+  ottla consume flights --exit-at-end --format json | ottla produce copy --format json";
+
 /// `ottla produce`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct ProduceArguments {
     /// Topic; created by the broker if it does not exist and the broker creates topics
     pub topic: String,

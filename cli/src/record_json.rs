@@ -11,6 +11,9 @@ use serde_json::{Map, Value};
 
 use crate::instant::TimestampMs;
 
+/// Name and value of a header.
+type ParsedHeader = (String, Option<Vec<u8>>);
+
 /// A record read from text.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct ParsedRecord {
@@ -21,7 +24,7 @@ pub(crate) struct ParsedRecord {
     /// The value.
     pub value: Option<Vec<u8>>,
     /// The headers.
-    pub headers: Vec<(String, Option<Vec<u8>>)>,
+    pub headers: Vec<ParsedHeader>,
     /// Milliseconds since 1970, if given.
     pub timestamp_ms: Option<i64>,
 }
@@ -100,7 +103,7 @@ pub(crate) fn timestamp(value: &Value) -> Result<Option<i64>, String> {
     }
 }
 
-fn headers(value: &Value) -> Result<Vec<(String, Option<Vec<u8>>)>, String> {
+fn headers(value: &Value) -> Result<Vec<ParsedHeader>, String> {
     match value {
         Value::Null => Ok(Vec::new()),
         Value::Object(object) => Ok(object
@@ -112,7 +115,7 @@ fn headers(value: &Value) -> Result<Vec<(String, Option<Vec<u8>>)>, String> {
     }
 }
 
-fn header(item: &Value) -> Result<(String, Option<Vec<u8>>), String> {
+fn header(item: &Value) -> Result<ParsedHeader, String> {
     let Value::Object(object) = item else { return Err(format!("{item} is not a header")) };
     let Some(Value::String(name)) = object.get("key") else {
         return Err("a header without a \"key\"".to_owned());

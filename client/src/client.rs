@@ -5,7 +5,7 @@
 //! same. Invariant: no lock is held while waiting.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ottla_protocol::messages::metadata::{MetadataRequest, MetadataRequestTopic};
 use ottla_protocol::{BrokerId, ErrorCode, TopicName};
@@ -19,6 +19,9 @@ use crate::error::{ClientError, ErrorKind, Result};
 use crate::metadata::{BrokerInfo, Metadata, TopicInfo};
 use crate::pool::Pool;
 use crate::producer::{Producer, ProducerConfig};
+
+/// A topic that may be created by asking for it, or was just created, is unknown for a moment; not for longer than this.
+const UNKNOWN_TOPIC_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What all parts of a client share.
 #[derive(Debug)]
@@ -166,7 +169,8 @@ impl Client {
                 Err(error) => error,
             };
             let missing = error.code() == Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
-            let hopeless = missing && auto_create == AutoCreate::Forbidden;
+            let hopeless = missing
+                && (auto_create == AutoCreate::Forbidden || started.elapsed() >= UNKNOWN_TOPIC_PATIENCE);
             let error = error.for_topic(topic);
             attempt = self.pause_or_give_up(started, attempt, hopeless, error).await?;
         }

@@ -13,6 +13,8 @@ mod config;
 mod connection;
 mod consumer;
 mod error;
+#[cfg(test)]
+mod fake_cluster;
 mod metadata;
 mod partitioner;
 mod pool;

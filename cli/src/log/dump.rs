@@ -212,7 +212,10 @@ impl Dump<'_> {
     fn text_file(&mut self, path: &Path) -> Result<(), Failure> {
         let text = std::fs::read_to_string(path).map_err(|error| Failure::io(path.display(), &error))?;
         for (number, line) in (1..).zip(text.lines()) {
-            self.line(path, "line", json!({ "number": number, "text": line }))?;
+            match self.arguments.output.output {
+                OutputFormat::Json => self.line(path, "line", json!({ "number": number, "text": line }))?,
+                OutputFormat::Table => self.text(&format!("  {}\n", line.escape_debug()))?,
+            }
         }
         Ok(())
     }
@@ -230,12 +233,7 @@ impl Dump<'_> {
         let indent = if kind == "record" { "    " } else { "  " };
         let mut line = format!("{indent}{kind}");
         for (name, value) in &fields {
-            let text = match value {
-                Value::String(text) => text.clone(),
-                Value::Null => "-".to_owned(),
-                other => other.to_string(),
-            };
-            line.push_str(&format!(" {name} {text}"));
+            line.push_str(&format!(" {name} {}", shown(name, value)));
         }
         line.push('\n');
         self.text(&line)
@@ -251,7 +249,7 @@ fn record_row(record: &Record, is_control: bool) -> Value {
     row.insert("offset".to_owned(), json!(record.offset.get()));
     row.insert("timestamp".to_owned(), time(record.timestamp));
     if let Some(control) = is_control.then(|| ControlRecord::parse(record)).flatten() {
-        row.insert("control".to_owned(), json!(format!("{control:?}")));
+        row.extend(control_row(control));
         return Value::Object(row);
     }
     row.insert("key".to_owned(), readable(record.key.as_deref()));
@@ -265,13 +263,49 @@ fn record_row(record: &Record, is_control: bool) -> Value {
     Value::Object(row)
 }
 
+fn control_row(control: ControlRecord) -> Map<String, Value> {
+    let row = match control {
+        ControlRecord::EndTransaction { committed, coordinator_epoch } => {
+            json!({ "control": if committed { "commit" } else { "abort" }, "coordinator_epoch": coordinator_epoch })
+        }
+        ControlRecord::Other { record_type, value } => {
+            json!({ "control": format!("{record_type:?}"), "value": value.map_or(Value::Null, |value| hexadecimal(&value)) })
+        }
+    };
+    match row {
+        Value::Object(row) => row,
+        _ => Map::new(),
+    }
+}
+
+/// A field for people. What comes from records is quoted, so that it cannot be taken for anything else and no control
+/// character reaches the terminal.
+fn shown(name: &str, value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) if !["key", "value"].contains(&name) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
 /// Text as it is, other bytes as `0x…`.
 fn readable(bytes: Option<&[u8]>) -> Value {
     let Some(bytes) = bytes else { return Value::Null };
     match std::str::from_utf8(bytes) {
         Ok(text) => json!(text),
-        Err(_) => json!(bytes.iter().fold("0x".to_owned(), |text, byte| format!("{text}{byte:02x}"))),
+        Err(_) => hexadecimal(bytes),
     }
+}
+
+fn hexadecimal(bytes: &[u8]) -> Value {
+    use std::fmt::Write;
+    let mut text = String::with_capacity(2 + 2 * bytes.len());
+    text.push_str("0x");
+    for byte in bytes {
+        // Writing into memory cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    json!(text)
 }
 
 /// A timestamp as people read it, null if there is none.

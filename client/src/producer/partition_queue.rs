@@ -19,7 +19,7 @@ use ottla_protocol::{ErrorCode, Sequence, TopicPartition};
 
 use super::delivery::{Acknowledged, BatchOutcome, Delivery};
 use super::record::ProducerRecord;
-use super::sealed::{Identity, SealedBatch, Stamp};
+use super::sealed::{ID_SPAN, Identity, SealedBatch, Stamp};
 use crate::backoff::Backoff;
 use crate::error::{ClientError, ErrorKind, Result};
 
@@ -96,6 +96,8 @@ pub(crate) struct PartitionQueue {
     /// On the wire, by id.
     in_flight: Vec<(u64, Arc<BatchOutcome>)>,
     next_id: u64,
+    /// A batch of this size is sealed: `rules.batch_bytes`, or less once the broker found a batch too large.
+    batch_bytes: usize,
     /// The size of the last batch: room is made for the next one to be as large.
     last_batch_bytes: usize,
     identity: Option<Identity>,
@@ -116,6 +118,7 @@ impl PartitionQueue {
             waiting: VecDeque::new(),
             in_flight: Vec::new(),
             next_id: 0,
+            batch_bytes: rules.batch_bytes,
             last_batch_bytes: 0,
             identity: None,
             next_sequence: Sequence::ZERO,
@@ -134,7 +137,7 @@ impl PartitionQueue {
         now: impl Fn() -> Instant,
     ) -> Result<(Delivery, Signal)> {
         let mut signal = Signal::None;
-        let full = |open: &OpenBatch| open.builder.size_estimate() + reserved_bytes > self.rules.batch_bytes;
+        let full = |open: &OpenBatch| open.builder.size_estimate() + reserved_bytes > self.batch_bytes;
         if self.open.as_ref().is_some_and(full) {
             self.seal();
             signal = Signal::Ready;
@@ -142,7 +145,7 @@ impl PartitionQueue {
         let opening = self.open.is_none();
         let rules = &self.rules;
         let topic_partition = &self.topic_partition;
-        let capacity = self.last_batch_bytes.min(rules.batch_bytes);
+        let capacity = self.last_batch_bytes.min(self.batch_bytes);
         let open = self.open.get_or_insert_with(|| OpenBatch {
             builder: BatchBuilder::new(rules.codec).with_capacity(capacity),
             opened: now(),
@@ -157,7 +160,7 @@ impl PartitionQueue {
         open.reserved_bytes += reserved_bytes;
         let delivery = Delivery::new(Arc::clone(&open.outcome), index.unsigned_abs());
         let due = open.opened + rules.linger;
-        if open.builder.size_estimate() >= rules.batch_bytes {
+        if open.builder.size_estimate() >= self.batch_bytes {
             self.seal();
             signal = Signal::Ready;
         } else if opening && signal == Signal::None {
@@ -173,7 +176,7 @@ impl PartitionQueue {
     pub(crate) fn seal(&mut self) {
         let Some(open) = self.open.take() else { return };
         let id = self.next_id;
-        self.next_id += 1;
+        self.next_id += ID_SPAN;
         self.last_batch_bytes = open.builder.size_estimate();
         let batch = SealedBatch::new(id, open.opened, open.builder, open.reserved_bytes, open.outcome);
         self.waiting.push_back(Box::new(batch));
@@ -268,6 +271,15 @@ impl PartitionQueue {
         batch.attempts += 1;
         let sequence_refused = self.rules.idempotent && error.code().is_some_and(is_about_sequences);
         let expired = now.saturating_duration_since(batch.created) >= self.rules.delivery_timeout;
+        if error.code() == Some(ErrorCode::MESSAGE_TOO_LARGE)
+            && let Some(halves) = batch.halves(self.rules.codec)
+        {
+            // As Java's producer does (KIP-126), and from here on batches are made smaller.
+            self.lose_sequence(&batch);
+            self.batch_bytes = self.batch_bytes.min(batch.unpacked_bytes() / 2).max(1);
+            halves.into_iter().for_each(|half| self.put_back(Box::new(half)));
+            return None;
+        }
         if expired || !(error.is_retriable() || sequence_refused) {
             self.lose_sequence(&batch);
             return Some(Settled { batch, result: Err(error) });
@@ -280,9 +292,14 @@ impl PartitionQueue {
             let random = f64::from(batch.id as u8) / 256.0;
             self.paused_until = Some(now + self.rules.backoff.delay(batch.attempts - 1, random));
         }
+        self.put_back(batch);
+        None
+    }
+
+    /// Puts a batch among the waiting ones, by id.
+    fn put_back(&mut self, batch: Box<SealedBatch>) {
         let place = self.waiting.partition_point(|waiting| waiting.id < batch.id);
         self.waiting.insert(place, batch);
-        None
     }
 
     /// A batch is given up: its sequence numbers either were never used, or leave a gap that only a new identity heals.

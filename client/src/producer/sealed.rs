@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use ottla_protocol::records::{BatchBuilder, BatchProducer, crc32c};
+use ottla_protocol::records::{
+    BatchBuilder, BatchProducer, Codec, OutputLimit, Record, Rules, ValidBatch, crc32c,
+};
 use ottla_protocol::{ProducerEpoch, ProducerId, Sequence};
 
 use super::delivery::BatchOutcome;
@@ -33,11 +35,16 @@ enum Payload {
     Built { bytes: Bytes, stamp: Option<Stamp> },
 }
 
+/// Ids per batch: it can be halved as often as this can.
+pub(crate) const ID_SPAN: u64 = 1 << 20;
+
 /// See the file's header.
 #[derive(Debug)]
 pub(crate) struct SealedBatch {
-    /// Grows by one per batch of the partition: the order records were appended in.
+    /// Grows by [`ID_SPAN`] per batch of the partition: the order records were appended in.
     pub(crate) id: u64,
+    /// How many ids from its own on are the batch's, for its parts if it is split.
+    id_span: u64,
     pub(crate) created: Instant,
     pub(crate) records_count: i32,
     /// What it holds of the producer's memory.
@@ -61,6 +68,7 @@ impl SealedBatch {
     ) -> Self {
         SealedBatch {
             id,
+            id_span: ID_SPAN,
             created,
             records_count: builder.records_count(),
             reserved_bytes,
@@ -71,6 +79,37 @@ impl SealedBatch {
             estimated_bytes: builder.size_estimate(),
             payload: Payload::Building(builder),
         }
+    }
+
+    /// Two batches with half of the records each, unsent and without a stamp; `None` if it cannot be split.
+    pub(crate) fn halves(&mut self, codec: Codec) -> Option<[SealedBatch; 2]> {
+        let at = self.records_count / 2;
+        let id_span = self.id_span / 2;
+        if at == 0 || id_span == 0 {
+            return None;
+        }
+        let batch = ValidBatch::check(self.bytes(), &Rules::stored()).ok()?;
+        let mut builders = [BatchBuilder::new(codec), BatchBuilder::new(codec)];
+        for (place, record) in (0..).zip(batch.records(OutputLimit::new(usize::MAX)).ok()?) {
+            let builder = &mut builders[usize::from(place >= at)];
+            push(builder, &record.ok()?)?;
+        }
+        let reserved_bytes = self.reserved_bytes / 2;
+        let reserved = [reserved_bytes, self.reserved_bytes - reserved_bytes];
+        let mut outcomes = self.outcome.split(at.unsigned_abs()).into_iter();
+        let mut half = |place: usize, builder: BatchBuilder| {
+            let outcome = outcomes.next()?;
+            let id = self.id + place as u64 * id_span;
+            let half = SealedBatch::new(id, self.created, builder, reserved[place], outcome);
+            Some(SealedBatch { id_span, attempts: self.attempts, ..half })
+        };
+        let [left, right] = builders;
+        Some([half(0, left)?, half(1, right)?])
+    }
+
+    /// Size before compression.
+    pub(crate) fn unpacked_bytes(&self) -> usize {
+        self.estimated_bytes
     }
 
     /// Size on the wire, an upper bound until it is built.
@@ -96,6 +135,17 @@ impl SealedBatch {
         self.payload = Payload::Built { bytes: bytes.clone(), stamp: self.stamp };
         bytes
     }
+}
+
+/// Appends a record that came out of a batch of ours.
+fn push(builder: &mut BatchBuilder, record: &Record) -> Option<()> {
+    let headers: Vec<_> = record.headers.iter().collect();
+    let headers: Option<Vec<(&str, Option<&[u8]>)>> = headers
+        .iter()
+        .map(|header| Some((std::str::from_utf8(&header.key).ok()?, header.value.as_deref())))
+        .collect();
+    let pushed = builder.push(record.timestamp, record.key.as_deref(), record.value.as_deref(), &headers?);
+    pushed.ok().map(drop)
 }
 
 fn batch_producer(stamp: Stamp) -> BatchProducer {

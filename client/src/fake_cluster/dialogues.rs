@@ -1,0 +1,181 @@
+//! What producer and consumer do when a cluster of several brokers does not stand still.
+
+use std::time::Duration;
+
+use ottla_protocol::{ErrorCode, Offset, PartitionIndex, TopicName, TopicPartition};
+
+use super::{FakeCluster, TOPIC};
+use crate::{
+    Backoff, BrokerAddress, Client, ClientConfig, Producer, ProducerConfig, ProducerRecord, StartAt,
+};
+
+fn client(cluster: &FakeCluster) -> Client {
+    Client::new(ClientConfig {
+        bootstrap: vec![BrokerAddress { host: "broker-1".to_owned(), port: 1 }],
+        connector: std::sync::Arc::new(cluster.clone()),
+        backoff: Backoff { initial: Duration::from_millis(1), max: Duration::from_millis(5) },
+        ..ClientConfig::default()
+    })
+}
+
+fn producer(client: &Client) -> Producer {
+    client.producer(ProducerConfig { batch_bytes: 400, ..ProducerConfig::default() })
+}
+
+/// Sends the numbers to partition 0.
+async fn send(producer: &Producer, numbers: std::ops::Range<u32>) {
+    for n in numbers {
+        let value = n.to_be_bytes();
+        let record = ProducerRecord::value(&value).to_partition(PartitionIndex::new(0));
+        drop(producer.send(TOPIC, record).await.expect("accepted"));
+    }
+}
+
+#[track_caller]
+fn assert_has(cluster: &FakeCluster, numbers: std::ops::Range<u32>) {
+    let values = cluster.0.lock().partitions[0].values();
+    let expected: Vec<Vec<u8>> = numbers.map(|n| n.to_be_bytes().to_vec()).collect();
+    assert_eq!(values, expected);
+}
+
+#[tokio::test]
+async fn records_follow_a_leader_that_moves_in_order_and_once() {
+    let cluster = FakeCluster::new(3, 1);
+    let client = client(&cluster);
+    let producer = producer(&client);
+    for round in 0..10 {
+        send(&producer, round * 50..round * 50 + 50).await;
+        cluster.move_leader(0, i32::try_from(round % 3).expect("small") + 1);
+    }
+    producer.flush().await.expect("delivered");
+    assert_has(&cluster, 0..500);
+}
+
+#[tokio::test]
+async fn refusals_timeouts_and_forgotten_producers_neither_lose_nor_repeat_nor_reorder() {
+    for errors in [
+        vec![ErrorCode::NOT_LEADER_OR_FOLLOWER],
+        vec![ErrorCode::LEADER_NOT_AVAILABLE, ErrorCode::NONE, ErrorCode::NOT_ENOUGH_REPLICAS],
+        vec![ErrorCode::REQUEST_TIMED_OUT],
+        vec![ErrorCode::NONE, ErrorCode::REQUEST_TIMED_OUT, ErrorCode::NONE, ErrorCode::REQUEST_TIMED_OUT],
+        vec![ErrorCode::NONE, ErrorCode::UNKNOWN_PRODUCER_ID],
+        vec![ErrorCode::NONE, ErrorCode::NOT_LEADER_OR_FOLLOWER, ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER],
+        vec![ErrorCode::NONE, ErrorCode::NONE, ErrorCode::KAFKA_STORAGE_ERROR, ErrorCode::REQUEST_TIMED_OUT],
+    ] {
+        let cluster = FakeCluster::new(2, 1);
+        cluster.0.lock().partitions[0].produce_errors = errors.clone().into();
+        let client = client(&cluster);
+        let producer = producer(&client);
+        send(&producer, 0..200).await;
+        producer.flush().await.unwrap_or_else(|error| panic!("{errors:?}: {error}"));
+        assert_has(&cluster, 0..200);
+        assert_eq!(producer.stats().delivered_records, 200, "{errors:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_producer_that_the_broker_forgot_goes_on() {
+    let cluster = FakeCluster::new(1, 1);
+    let client = client(&cluster);
+    let producer = producer(&client);
+    send(&producer, 0..50).await;
+    producer.flush().await.expect("delivered");
+    cluster.0.lock().partitions[0].forget_producers();
+    send(&producer, 50..100).await;
+    producer.flush().await.expect("delivered");
+    assert_has(&cluster, 0..100);
+}
+
+#[tokio::test]
+async fn a_batch_refused_for_good_fails_alone_and_what_follows_is_delivered_in_order() {
+    let cluster = FakeCluster::new(1, 1);
+    let client = client(&cluster);
+    let producer = producer(&client);
+    send(&producer, 0..10).await;
+    producer.flush().await.expect("delivered");
+    cluster.0.lock().partitions[0].produce_errors = vec![ErrorCode::INVALID_RECORD].into();
+    send(&producer, 10..100).await;
+    let error = producer.flush().await.expect_err("one batch failed");
+    assert_eq!(error.code(), Some(ErrorCode::INVALID_RECORD));
+    let values = cluster.0.lock().partitions[0].values();
+    assert!(values.is_sorted() && values.len() < 100, "{}", values.len());
+    let stats = producer.stats();
+    assert_eq!(
+        (stats.delivered_records, stats.delivered_records + stats.failed_records),
+        (values.len() as u64, 100)
+    );
+}
+
+#[tokio::test]
+async fn a_batch_too_large_for_the_topic_is_split_until_it_fits() {
+    let cluster = FakeCluster::new(1, 1);
+    cluster.0.lock().partitions[0].batch_bytes_max = Some(150);
+    let client = client(&cluster);
+    let producer =
+        client.producer(ProducerConfig { linger: Duration::from_millis(50), ..Default::default() });
+    let mut deliveries = Vec::new();
+    for n in 0..100_u32 {
+        let (value, partition) = (n.to_be_bytes(), PartitionIndex::new(0));
+        let record = ProducerRecord::value(&value).to_partition(partition).with_headers(&[("h", Some(b"v"))]);
+        deliveries.push(producer.send(TOPIC, record).await.expect("accepted"));
+    }
+    producer.flush().await.expect("delivered");
+    assert_has(&cluster, 0..100);
+    for (n, delivery) in (0..).zip(deliveries) {
+        assert_eq!(delivery.await.expect("delivered").offset, Some(Offset::new(n)));
+    }
+    assert_eq!(producer.buffered_bytes(), 0);
+    let large = ProducerRecord::value(&[7; 200]).to_partition(PartitionIndex::new(0));
+    let error =
+        producer.send(TOPIC, large).await.expect("accepted").await.expect_err("a record cannot be split");
+    assert_eq!(error.code(), Some(ErrorCode::MESSAGE_TOO_LARGE));
+}
+
+#[tokio::test]
+async fn a_consumer_follows_a_leader_that_moves_without_skipping_or_repeating() {
+    let cluster = FakeCluster::new(3, 1);
+    let client = client(&cluster);
+    let producer = producer(&client);
+    let consumer = client.consumer(Default::default());
+    let partition = TopicPartition::new(TopicName::new(TOPIC).expect("legal"), PartitionIndex::new(0));
+    consumer.assign([(partition.clone(), StartAt::Earliest)]);
+    cluster.0.lock().partitions[0].fetch_errors =
+        vec![ErrorCode::UNKNOWN_LEADER_EPOCH, ErrorCode::NONE].into();
+    let mut next = 0_u32;
+    for round in 0..6 {
+        send(&producer, round * 50..round * 50 + 50).await;
+        producer.flush().await.expect("delivered");
+        cluster.move_leader(0, i32::try_from(round % 3).expect("small") + 1);
+        while next < round * 50 + 50 {
+            let batch = consumer.poll(Duration::from_secs(20)).await.expect("readable").expect("all arrive");
+            for record in batch.records().expect("whole") {
+                assert_eq!(record.expect("whole").value.as_deref(), Some(&next.to_be_bytes()[..]));
+                next += 1;
+            }
+        }
+    }
+    assert_eq!(consumer.position(&partition), Some(Offset::new(300)));
+}
+
+#[tokio::test]
+async fn a_broker_that_leaves_hands_its_partitions_over() {
+    let cluster = FakeCluster::new(2, 2);
+    let client = client(&cluster);
+    let producer = producer(&client);
+    for n in 0..100_u32 {
+        if n == 50 {
+            producer.flush().await.expect("delivered");
+            cluster.0.lock().brokers.retain(|id| *id == 1);
+            cluster.move_leader(1, 1);
+        }
+        let value = n.to_be_bytes();
+        let record = ProducerRecord::value(&value).to_partition(PartitionIndex::new((n % 2) as i32));
+        drop(producer.send(TOPIC, record).await.expect("accepted"));
+    }
+    producer.flush().await.expect("delivered");
+    let state = cluster.0.lock();
+    assert_eq!(
+        state.partitions.iter().map(|partition| partition.values().len()).collect::<Vec<_>>(),
+        [50, 50]
+    );
+}
