@@ -3,7 +3,7 @@
 //! The only `unsafe` of this crate. Reading through a map is undefined if somebody shortens the file meanwhile (the
 //! kernel sends SIGBUS); this crate only ever unlinks or renames an index file once it is sealed, and the directory lock
 //! keeps other brokers out. At [`MAPS_MAX`] maps, or where there is no kernel behind the file, entries are read one by
-//! one instead: slower, never wrong. See docs/decisions for why the active index is not mapped.
+//! one instead: slower, never wrong. See docs/decisions/0011 for why the active index is not mapped.
 #![allow(unsafe_code)]
 
 use std::path::PathBuf;
