@@ -148,13 +148,13 @@ fn rules(config: &PartitionConfig, api_version: i16, now_ms: i64) -> Rules {
     }
 }
 
-/// Packs the batch as the topic wants it; as a rule that is as it came, and then no byte is copied. The append time is
-/// the log's to write.
+/// Packs the batch as the topic wants it; as a rule that is as it came, and then no byte is copied. Packed anew it must
+/// keep within the topic's limit again. The append time is the log's to write.
 fn convert(batch: ValidBatch, config: &PartitionConfig) -> Result<ValidBatch, Refusal> {
-    match config.compression {
-        Some(codec) if codec.compression != batch.compression() => {
-            Ok(batch.recompressed(codec, OutputLimit::new(Rules::OUTPUT_BYTES_MAX))?)
-        }
-        _ => Ok(batch),
-    }
+    let Some(codec) = config.compression.filter(|codec| codec.compression != batch.compression()) else {
+        return Ok(batch);
+    };
+    let packed = batch.recompressed(codec, OutputLimit::new(Rules::OUTPUT_BYTES_MAX))?;
+    let (bytes, bytes_max) = (packed.size_in_bytes(), config.log.max_message_bytes);
+    if bytes > bytes_max { Err(BatchError::TooLarge { bytes, bytes_max }.into()) } else { Ok(packed) }
 }

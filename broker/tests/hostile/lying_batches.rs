@@ -283,6 +283,16 @@ fn a_decompression_bomb_is_refused_where_it_would_go_off() {
     broker.connect().expect_service();
 }
 
+#[test]
+fn a_batch_that_is_too_large_only_when_the_topic_unpacks_it_is_refused() {
+    let two_mebibytes = compressed(Compression::Zstd, &[&"v".repeat(2 << 20)]);
+    expect_refused(
+        &TestBroker::start(&[]),
+        &[("compression.type", "uncompressed")],
+        &[("two mebibytes", two_mebibytes, ErrorCode::MESSAGE_TOO_LARGE)],
+    );
+}
+
 /// Three records of 64 MiB of zeros, packed by zstd: above what a batch may unpack to, in some ten kilobytes.
 fn bomb() -> Bytes {
     let zeros = "\0".repeat(64 << 20);
