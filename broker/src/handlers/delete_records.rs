@@ -48,10 +48,6 @@ fn delete(partition: &Partition, offset: i64, now_ms: i64) -> Result<Offset, Err
     if policy.log.cleanup_compact && !policy.log.cleanup_delete {
         return Err(ErrorCode::POLICY_VIOLATION);
     }
-    // What only compaction may remove, nobody else may.
-    if !partition.config().log.cleanup_delete {
-        return Err(ErrorCode::POLICY_VIOLATION);
-    }
     let high_watermark = partition.high_watermark();
     let before = match offset {
         HIGH_WATERMARK => high_watermark,

@@ -250,6 +250,7 @@ fn records_are_deleted_only_where_the_policy_allows_it() {
     for (policy, expected) in [
         ("delete", ErrorCode::NONE),
         ("compact,delete", ErrorCode::NONE),
+        ("", ErrorCode::NONE),
         ("compact", ErrorCode::POLICY_VIOLATION),
     ] {
         let topic = client.new_topic(1, &[("cleanup.policy", policy)]);

@@ -60,6 +60,16 @@ pub fn group(own: &Overrides, layers: &Layers) -> Vec<Entry> {
     entries
 }
 
+/// The configs of a telemetry subscription: there are none, so each has its defaults.
+pub fn client_metrics() -> Vec<Entry> {
+    inheriting(
+        table::CLIENT_METRICS_ROWS.iter(),
+        &Overrides::new(),
+        Source::ClientMetrics,
+        &Layers::default(),
+    )
+}
+
 /// The configs of the broker with these layers.
 pub fn broker(layers: &Layers) -> Vec<Entry> {
     let is_set = |name: &str| layers.above_default().iter().any(|(_, layer)| layer.contains_key(name));

@@ -40,6 +40,9 @@ pub const TOPIC_ROWS: &[Row] = topic::TOPIC;
 /// The configs of a group.
 pub const GROUP_ROWS: &[Row] = group::GROUP;
 
+/// The configs of a telemetry subscription.
+pub const CLIENT_METRICS_ROWS: &[Row] = group::CLIENT_METRICS;
+
 /// Broker keys that have no effect any more, or none without an authorizer.
 pub const DROPPED_BROKER_ROWS: &[&[Row]] = &[removed::REMOVED_BROKER, removed::AUTHORIZER];
 

@@ -96,8 +96,13 @@ impl Image {
 
     fn entries(&self, kind: i8, name: &str, layers: &Layers, config: &BrokerConfig) -> Refused<Vec<Entry>> {
         match kind {
-            // The node's log levels and telemetry subscriptions: there are none.
-            BROKER_LOGGER | CLIENT_METRICS => return Ok(Vec::new()),
+            // Log levels are set where the process is started.
+            BROKER_LOGGER => return Ok(Vec::new()),
+            CLIENT_METRICS if name.is_empty() => {
+                let message = "Client metrics subscription name must not be empty";
+                return refuse(ErrorCode::INVALID_REQUEST, message);
+            }
+            CLIENT_METRICS => return Ok(describe::client_metrics()),
             BROKER if !name.is_empty() && self.broker_named(name)?.get() != config.node_id => {
                 return unexpected_broker(config, name);
             }

@@ -126,6 +126,8 @@ fn a_description_holds_every_key_or_those_asked_for() {
     assert_eq!(describe(&image, TOPIC, "flights", Some(&["nonsense"])).1, []);
     assert!(describe(&image, BROKER, "1", None).1.len() >= 340);
     assert_eq!(describe(&image, GROUP, "g", None).1.len(), 17);
+    assert_eq!(describe(&image, CLIENT_METRICS, "m", None).1.len(), 3);
+    assert_eq!(describe(&image, CLIENT_METRICS, "", None).0, ErrorCode::INVALID_REQUEST);
     assert_eq!(describe(&image, TOPIC, "nope", None), (ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, vec![]));
     assert_eq!(describe(&image, BROKER, "7", None).0, ErrorCode::INVALID_REQUEST);
     assert_eq!(describe(&image, GROUP, "", None).0, ErrorCode::INVALID_REQUEST);

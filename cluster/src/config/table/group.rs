@@ -54,3 +54,10 @@ pub(super) const GROUP: &[Row] = rows! {
         from [Same "group.streams.assignment.interval.ms"]
         "The least time between two assignments of this streams group.";
 };
+
+/// The configs of a telemetry subscription (the resource type CLIENT_METRICS, KIP-714), as far as they are shown.
+pub(super) const CLIENT_METRICS: &[Row] = rows! {
+    "interval.ms" Int "300000" [Any] ReadOnly Accept(notes::TELEMETRY), "How often a client is to send its metrics.";
+    "match" List "" [Any] ReadOnly Accept(notes::TELEMETRY), "Which clients the subscription is for.";
+    "metrics" List "" [Any] ReadOnly Accept(notes::TELEMETRY), "Which metrics a client is to send, by prefix.";
+};
