@@ -37,5 +37,7 @@ pub use ottla_protocol::{
     BrokerId, ErrorCode, LeaderEpoch, Offset, PartitionIndex, TopicId, TopicName, TopicPartition,
 };
 pub use partitioner::{Partitioner, murmur2, partition_for_key};
-pub use producer::{Acks, Delivery, Producer, ProducerConfig, ProducerRecord, ProducerStats, RecordMetadata};
+pub use producer::{
+    Acks, Delivery, Producer, ProducerConfig, ProducerRecord, ProducerStats, RecordHeader, RecordMetadata,
+};
 pub use transport::{BrokerAddress, ByteStream, Connecting, Connector, TcpConnector};

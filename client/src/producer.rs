@@ -31,7 +31,7 @@ pub use config::{Acks, ProducerConfig};
 pub use delivery::{Delivery, RecordMetadata};
 use memory::MemoryBudget;
 use partition_queue::{PartitionQueue, QueueRules, Settled, Signal};
-pub use record::ProducerRecord;
+pub use record::{ProducerRecord, RecordHeader};
 
 /// One partition that records are sent to.
 #[derive(Debug)]

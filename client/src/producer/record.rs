@@ -7,6 +7,9 @@ const OVERHEAD_BYTES_MAX: usize = 36;
 /// What one header's framing takes at most.
 const HEADER_OVERHEAD_BYTES_MAX: usize = 10;
 
+/// Name and value of a header.
+pub type RecordHeader<'a> = (&'a str, Option<&'a [u8]>);
+
 /// A record to send. Everything but the topic; all parts are optional.
 ///
 /// ```
@@ -23,7 +26,7 @@ pub struct ProducerRecord<'a> {
     /// The value; none deletes the key in a compacted topic.
     pub value: Option<&'a [u8]>,
     /// The headers, in order.
-    pub headers: &'a [(&'a str, Option<&'a [u8]>)],
+    pub headers: &'a [RecordHeader<'a>],
     /// Milliseconds since 1970, or now.
     pub timestamp_ms: Option<i64>,
 }
@@ -50,13 +53,13 @@ impl<'a> ProducerRecord<'a> {
     }
 
     /// The same record with these headers.
-    pub fn with_headers(self, headers: &'a [(&'a str, Option<&'a [u8]>)]) -> Self {
+    pub fn with_headers(self, headers: &'a [RecordHeader<'a>]) -> Self {
         ProducerRecord { headers, ..self }
     }
 
     /// What it takes in a batch, at most.
     pub(crate) fn bytes_max(&self) -> usize {
-        let header = |(key, value): &(&str, Option<&[u8]>)| {
+        let header = |(key, value): &RecordHeader<'_>| {
             key.len() + value.map_or(0, <[u8]>::len) + HEADER_OVERHEAD_BYTES_MAX
         };
         let headers: usize = self.headers.iter().map(header).sum();

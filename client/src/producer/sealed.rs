@@ -14,6 +14,7 @@ use ottla_protocol::records::{
 use ottla_protocol::{ProducerEpoch, ProducerId, Sequence};
 
 use super::delivery::BatchOutcome;
+use super::record::RecordHeader;
 
 /// Who the producer is to the broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,7 +141,7 @@ impl SealedBatch {
 /// Appends a record that came out of a batch of ours.
 fn push(builder: &mut BatchBuilder, record: &Record) -> Option<()> {
     let headers: Vec<_> = record.headers.iter().collect();
-    let headers: Option<Vec<(&str, Option<&[u8]>)>> = headers
+    let headers: Option<Vec<RecordHeader<'_>>> = headers
         .iter()
         .map(|header| Some((std::str::from_utf8(&header.key).ok()?, header.value.as_deref())))
         .collect();
