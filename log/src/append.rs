@@ -55,6 +55,16 @@ pub(crate) struct Pending {
     done: Option<Done>,
 }
 
+impl Pending {
+    /// The epoch of the leader that appends or has appended it.
+    pub(crate) fn leader_epoch(&self) -> Option<LeaderEpoch> {
+        match self.stamping {
+            Stamping::Assign { leader_epoch, .. } => Some(leader_epoch),
+            Stamping::Keep => self.batch.header().partition_leader_epoch,
+        }
+    }
+}
+
 /// Who assigns a batch's offset.
 #[derive(Clone, Copy)]
 pub(crate) enum Stamping {
@@ -104,7 +114,7 @@ impl Log {
         self.drain();
     }
 
-    /// Appends the leader's batches as they are, as follower. All or, after an error, none of a run of them.
+    /// Appends the leader's batches as they are, as follower. Those before the first that is refused stay appended.
     pub fn append_replica(&self, batches: Vec<ValidBatch>, now_ms: i64) -> Result<(), AppendError> {
         let keep = |batch| Pending { batch, stamping: Stamping::Keep, now_ms, outcome: None, done: None };
         let mut round: Vec<Pending> = batches.into_iter().map(keep).collect();

@@ -30,6 +30,8 @@ const META_PROPERTIES: &str = "meta.properties";
 const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";
 const PARTITION_METADATA: &str = "partition.metadata";
 const DELETE_SUFFIX: &str = "-delete";
+/// How many logs are closed at a time.
+const CLOSING_THREADS: usize = 8;
 
 /// Whose a log directory is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -312,10 +314,7 @@ impl LogDir {
 
     /// Closes every log and, if all went well, writes the clean-shutdown marker: the next start reads no records.
     pub fn close(&self) -> Result<(), LogError> {
-        let mut result = Ok(());
-        for log in self.logs() {
-            result = result.and(log.close());
-        }
+        let result = close_all(&self.logs());
         self.shared.write_checkpoints()?;
         result?;
         if !self.unrecovered.lock().is_empty() {
@@ -325,6 +324,21 @@ impl LogDir {
         let written = replace_file(&**self.shared.storage(), &path, b"{\"version\":0,\"brokerEpoch\":-1}");
         written.map_err(|error| LogError::io("write", &path, error))
     }
+}
+
+/// Closes logs on several threads: each close waits for the disk a few times, and a journal commits the fsyncs that wait
+/// together in one go. The first failure is returned after the others were tried.
+fn close_all(logs: &[Arc<Log>]) -> Result<(), LogError> {
+    let share = logs.len().div_ceil(CLOSING_THREADS).max(1);
+    let close = |logs: &[Arc<Log>]| logs.iter().fold(Ok(()), |result, log| result.and(log.close()));
+    if logs.len() < CLOSING_THREADS {
+        return close(logs);
+    }
+    std::thread::scope(|scope| {
+        let closing: Vec<_> = logs.chunks(share).map(|share| scope.spawn(move || close(share))).collect();
+        let results = closing.into_iter().map(|thread| thread.join().expect("closing a log does not panic"));
+        results.fold(Ok(()), Result::and)
+    })
 }
 
 /// Checks `meta.properties`, or writes it if the directory is empty.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use ottla_protocol::records::{ControlRecord, OutputLimit, STAMPED_PREFIX_BYTES, ValidBatch};
-use ottla_protocol::{Offset, OffsetDelta};
+use ottla_protocol::{LeaderEpoch, Offset, OffsetDelta};
 
 use crate::append::{Appended, Pending, Stamping};
 use crate::config::{LogConfig, MessageTimestampType};
@@ -65,6 +65,7 @@ impl Log {
         writer.members.clear();
         writer.undos.clear();
         let (mut position, mut end) = writer.active.end();
+        let mut latest_epoch = writer.latest_epoch;
         let group_position = position;
         let mut next = from;
         while next < round.len()
@@ -72,7 +73,7 @@ impl Log {
             && position - group_position < BYTES_PER_WRITE
         {
             let pending = &mut round[next];
-            match self.admit(writer, config, pending, end) {
+            match self.admit(writer, config, pending, (end, latest_epoch)) {
                 Ok(Some(appended)) => pending.outcome = Some(Ok(appended)),
                 Err(error) => pending.outcome = Some(Err(error)),
                 Ok(None) => {
@@ -94,6 +95,7 @@ impl Log {
                     }
                     let size = pending.batch.size_in_bytes() as u64;
                     self.enlist(writer, pending, next, (position, base_offset));
+                    latest_epoch = latest_epoch.max(pending.leader_epoch());
                     position += size;
                     end = base_offset + pending.batch.header().last_offset_delta + OffsetDelta::new(1);
                 }
@@ -117,10 +119,15 @@ impl Log {
         writer: &Writer,
         config: &LogConfig,
         pending: &Pending,
-        end: Offset,
+        (end, latest_epoch): (Offset, Option<LeaderEpoch>),
     ) -> Result<Option<Appended>, AppendError> {
         let header = pending.batch.header();
-        let Stamping::Assign { leader_epoch, origin } = pending.stamping else {
+        if let (Some(epoch), Some(current)) = (pending.leader_epoch(), latest_epoch)
+            && epoch < current
+        {
+            return Err(AppendError::StaleLeaderEpoch { epoch, current });
+        }
+        let Stamping::Assign { origin, .. } = pending.stamping else {
             if header.base_offset < end {
                 let log_end_offset = end;
                 return Err(AppendError::OffsetsOutOfOrder {
@@ -130,9 +137,6 @@ impl Log {
             }
             return Ok(None);
         };
-        if let Some(current) = writer.latest_epoch.filter(|current| *current > leader_epoch) {
-            return Err(AppendError::StaleLeaderEpoch { epoch: leader_epoch, current });
-        }
         let (bytes, segment_bytes) = (pending.batch.size_in_bytes(), segment_bytes_max(config));
         if bytes as u64 > segment_bytes {
             return Err(AppendError::LargerThanSegment { bytes, segment_bytes });
@@ -235,11 +239,7 @@ impl Log {
                 config.index_interval_bytes,
             );
             writer.largest = largest;
-            let epoch = match pending.stamping {
-                Stamping::Assign { leader_epoch, .. } => Some(leader_epoch),
-                Stamping::Keep => header.partition_leader_epoch,
-            };
-            if let Some(epoch) = epoch {
+            if let Some(epoch) = pending.leader_epoch() {
                 writer.note_epoch(&self.epochs, epoch, member.base_offset);
             }
             pending.outcome = Some(Ok(Appended {

@@ -52,8 +52,11 @@ impl Log {
                 let file = self.storage().open(&path, Access::Create);
                 let file = file.map_err(|error| self.io("create", &path, error))?;
                 if config.preallocate {
-                    let reserved = file.preallocate(segment_bytes_max(config));
-                    reserved.map_err(|error| self.io("preallocate", &path, error))?;
+                    // An empty file that is no segment would stand between two that are.
+                    file.preallocate(segment_bytes_max(config)).map_err(|error| {
+                        let removed = self.storage().remove(&path);
+                        self.io("preallocate", &path, removed.err().unwrap_or(error))
+                    })?;
                 }
                 file
             }

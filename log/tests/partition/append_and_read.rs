@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::fixture::{
-    NOW_MS, Partition, append, batch, batch_at, each_record, producer_batch, small_segments,
+    NOW_MS, Partition, append, append_then, batch, batch_at, each_record, producer_batch, small_segments,
 };
 use ottla_log::storage::{MemoryStorage, RealStorage, Storage};
 use ottla_log::{AppendError, LogConfig, ReadError};
@@ -237,4 +237,36 @@ fn a_batch_larger_than_a_segment_is_refused() {
     let refused = partition.append(batch("a", 3));
     assert!(matches!(refused, Err(AppendError::LargerThanSegment { .. })));
     assert_eq!(partition.log.log_end_offset(), Offset::ZERO);
+}
+
+#[test]
+fn an_older_epoch_is_refused_even_in_the_same_write() {
+    let partition = in_memory(LogConfig::default());
+    let (send, receive) = std::sync::mpsc::channel();
+    let log = partition.log.clone();
+    // The first callback runs while this thread drains, so what it appends is written as one group.
+    append_then(&partition.log, batch("a", 1), 0, move |_| {
+        for epoch in [5, 4, 5] {
+            let send = send.clone();
+            append_then(&log, batch("b", 1), epoch, move |outcome| send.send(outcome.is_ok()).unwrap());
+        }
+    });
+    assert_eq!(receive.iter().take(3).collect::<Vec<_>>(), [true, false, true]);
+    assert_eq!(partition.values().len(), 3);
+}
+
+#[test]
+fn a_replica_keeps_the_leaders_offsets_and_refuses_what_does_not_follow() {
+    let leader = in_memory(small_segments());
+    fill(&leader, 30);
+    let bytes = leader.log.read(Offset::ZERO, Offset::MAX, 1 << 20, true).unwrap().slice.unwrap();
+    let batches: Vec<_> =
+        ottla_protocol::records::batches(bytes.to_bytes().unwrap()).map(|batch| batch.unwrap()).collect();
+    let follower = in_memory(small_segments());
+    follower.log.append_replica(batches.clone(), NOW_MS).unwrap();
+    let copied = follower.values();
+    assert_eq!(copied, leader.values()[..copied.len()]);
+    let again = follower.log.append_replica(batches, NOW_MS);
+    assert!(matches!(again, Err(AppendError::OffsetsOutOfOrder { .. })));
+    assert_eq!(follower.values(), copied);
 }

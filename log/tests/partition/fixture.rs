@@ -80,6 +80,16 @@ pub(crate) fn append_stamped(log: &Log, batch: ValidBatch, stamp: Stamp) -> Resu
     receive.recv().unwrap()
 }
 
+pub(crate) fn append_then(
+    log: &Log,
+    batch: ValidBatch,
+    epoch: i32,
+    done: impl FnOnce(Result<Appended, AppendError>) + Send + 'static,
+) {
+    let stamp = Stamp { leader_epoch: LeaderEpoch::new(epoch), now_ms: NOW_MS, origin: AppendOrigin::Client };
+    log.append(batch, stamp, done);
+}
+
 /// A batch of these values, the first with this timestamp and each a millisecond later.
 pub(crate) fn batch_at(timestamp: i64, values: &[String]) -> ValidBatch {
     let mut builder = BatchBuilder::new(Compression::None);
