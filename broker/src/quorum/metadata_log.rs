@@ -9,7 +9,8 @@
 //! ```
 //! All that shares an fsync is one entry, so a crash can leave no more than one bad entry, the last, which was never
 //! answered: it is cut off. An entry that is bad with a sound one behind it is not a torn tail, and refuses to open.
-//! After a failed write or fsync the log takes no more entries until the next start: what the disk holds is unknown.
+//! After a failed fsync the log takes no more entries until the next start: what the disk holds is unknown. A full disk
+//! is not that: the piece that was written is cut off, and the log goes on as soon as there is room.
 //!
 //! A snapshot replaces the log by one whose first entry makes the whole image. Crash states: 1. the new file is being
 //! written as `snapshot.tmp`: the old log counts, the next start removes the new one; 2. renamed, the directory not
@@ -128,7 +129,7 @@ impl MetadataLog {
     /// Writes and syncs what was added, as one entry.
     ///
     /// # Errors
-    /// None of it is committed, and the log takes no more.
+    /// None of it is committed; unless the disk was full, the log takes no more.
     pub(crate) fn commit(&mut self) -> Result<(), MetadataLogError> {
         if self.pending.is_empty() {
             return Ok(());
@@ -158,10 +159,12 @@ impl MetadataLog {
         };
         let mut contents = MAGIC.to_vec();
         contents.extend(entry(records));
-        let file = self.storage.open(&temporary, Access::Create).map_err(failed("create the snapshot of"))?;
-        file.truncate(0).map_err(failed("create the snapshot of"))?;
-        write_all_at(&*file, &mut [IoSlice::new(&contents)], 0).map_err(failed("write the snapshot of"))?;
-        file.sync_data().map_err(failed("sync the snapshot of"))?;
+        let written = write_snapshot(&*self.storage, &temporary, &contents);
+        let file = written.map_err(|error| {
+            // It may be the disk that is full: leave it the room. What cannot be removed now goes at the next start.
+            let _left_behind = self.storage.remove(&temporary);
+            failed("write the snapshot of")(error)
+        })?;
         // From here on nobody knows which of the two files a power loss would leave, until the directory is synced.
         self.poisoned = true;
         self.storage.rename(&temporary, &self.path).map_err(failed("put the snapshot in the place of"))?;
@@ -183,12 +186,27 @@ impl MetadataLog {
             let path = self.path.clone();
             move |source| MetadataLogError::Io { action, path, source }
         };
-        write_all_at(&*self.file, &mut [IoSlice::new(bytes)], self.end).map_err(failed("write"))?;
+        if let Err(error) = write_all_at(&*self.file, &mut [IoSlice::new(bytes)], self.end) {
+            // A full disk is no doubt about what is on it: cut the piece off, and go on when there is room again. Topics
+            // have to be deletable then.
+            if error.kind() == io::ErrorKind::StorageFull && self.file.truncate(self.end).is_ok() {
+                self.poisoned = false;
+            }
+            return Err(failed("write")(error));
+        }
         self.file.sync_data().map_err(failed("sync"))?;
         self.end += bytes.len() as u64;
         self.poisoned = false;
         Ok(())
     }
+}
+
+fn write_snapshot(storage: &dyn Storage, path: &Path, contents: &[u8]) -> io::Result<Arc<dyn StorageFile>> {
+    let file = storage.open(path, Access::Create)?;
+    file.truncate(0)?;
+    write_all_at(&*file, &mut [IoSlice::new(contents)], 0)?;
+    file.sync_data()?;
+    Ok(file)
 }
 
 fn entry(records: &[MetadataRecord]) -> Vec<u8> {
@@ -249,7 +267,7 @@ fn entry_at(contents: &[u8], position: usize) -> Option<(Vec<MetadataRecord>, us
 
 #[cfg(test)]
 mod tests {
-    use ottla_log::storage::{FaultyStorage, MemoryStorage};
+    use ottla_log::storage::{FaultyStorage, MemoryStorage, Operation};
     use ottla_protocol::ProducerId;
 
     use super::*;
@@ -328,6 +346,39 @@ mod tests {
         log.push(&[next(51)]);
         log.commit().unwrap();
         assert_eq!(open(&storage).unwrap().1, [next(50), next(51)]);
+    }
+
+    #[test]
+    fn a_full_disk_refuses_entries_until_there_is_room_again() {
+        let faulty = FaultyStorage::new();
+        let storage: Arc<dyn Storage> = Arc::new(faulty.clone());
+        storage.create_directory(Path::new("/data")).unwrap();
+        let (mut log, _) = open(&storage).unwrap();
+        log.push(&[next(1)]);
+        log.commit().unwrap();
+        faulty.set_capacity(Some(log.end + 3));
+        log.push(&[next(2)]);
+        log.commit().unwrap_err();
+        log.take_snapshot(&[next(1)]).unwrap_err();
+        faulty.set_capacity(None);
+        log.push(&[next(3)]);
+        log.commit().unwrap();
+        assert_eq!(open(&storage).unwrap().1, [next(1), next(3)]);
+        assert!(!storage.list(Path::new("/data/m")).unwrap().iter().any(|entry| entry.name == SNAPSHOT_NAME));
+    }
+
+    #[test]
+    fn after_a_failed_fsync_nothing_is_committed_any_more() {
+        let faulty = FaultyStorage::new();
+        let storage: Arc<dyn Storage> = Arc::new(faulty.clone());
+        storage.create_directory(Path::new("/data")).unwrap();
+        let (mut log, _) = open(&storage).unwrap();
+        faulty.fail_next(Operation::SyncData, io::ErrorKind::Other);
+        log.push(&[next(1)]);
+        log.commit().unwrap_err();
+        log.push(&[next(2)]);
+        assert!(matches!(log.commit(), Err(MetadataLogError::Poisoned(_))));
+        assert!(matches!(log.take_snapshot(&[]), Err(MetadataLogError::Poisoned(_))));
     }
 
     /// Each write, sync and rename of a snapshot in turn is where the process dies or the machine loses power.
