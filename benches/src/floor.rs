@@ -5,9 +5,11 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use nix::fcntl::{FallocateFlags, fallocate};
 use nix::sys::sendfile::sendfile;
 use nix::sys::socket::{MsgFlags, send};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -137,16 +139,42 @@ fn serve_echo(address: SocketAddr) -> Result<()> {
     })
 }
 
+/// What a file is before it is appended to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Appended {
+    /// It grows with each append, so that each sync has to commit the file system's journal too.
+    Growing,
+    /// Its blocks are there already.
+    Preallocated,
+}
+
+/// Blocks of the preallocated file; the append position goes round.
+const PREALLOCATED_BLOCKS: u64 = 16 << 10;
+
 /// 4 KiB appends, each followed by `fdatasync`, for `duration`, in `dir`.
-pub(crate) fn measure_fdatasync(dir: &Path, duration: Duration) -> Result<Latencies> {
+pub(crate) fn measure_fdatasync(dir: &Path, to: Appended, duration: Duration) -> Result<Latencies> {
     let path = dir.join("fdatasync-floor");
-    let mut file = File::create(&path).doing(|| format!("create {}", path.display()))?;
+    let file = File::create(&path).doing(|| format!("create {}", path.display()))?;
     let block = [0x5au8; 4096];
+    let block_bytes = block.len() as u64;
+    if to == Appended::Preallocated {
+        let bytes = (PREALLOCATED_BLOCKS * block_bytes) as i64;
+        fallocate(&file, FallocateFlags::empty(), 0, bytes)
+            .doing(|| format!("allocate {}", path.display()))?;
+        file.sync_all().doing(|| format!("fsync {}", path.display()))?;
+    }
     let mut latencies = Latencies::new();
     let end = Instant::now() + duration;
-    while Instant::now() < end {
+    for index in 0.. {
         let from = Instant::now();
-        file.write_all(&block).doing(|| format!("write {}", path.display()))?;
+        if from >= end {
+            break;
+        }
+        let position = match to {
+            Appended::Growing => index * block_bytes,
+            Appended::Preallocated => index % PREALLOCATED_BLOCKS * block_bytes,
+        };
+        file.write_all_at(&block, position).doing(|| format!("write {}", path.display()))?;
         file.sync_data().doing(|| format!("fdatasync {}", path.display()))?;
         latencies.record(from.elapsed());
     }

@@ -42,7 +42,7 @@ const ROWS: [(Row, &str, &str); 6] = [
     ),
     (
         Row(7),
-        "one 1 KiB record, acks=all, flush.messages=1 (fsync before the ack); floor: 4 KiB fdatasync + tokio echo",
+        "one 1 KiB record, acks=all, flush.messages=1 (fsync before the ack); floor: 4 KiB fdatasync (growing or preallocated file) + tokio echo",
         "2,000/s p50 1 ms, p99 6 ms; round trip ≤ 1.3 × the floor; moonshot 0.5 ms, 2 ms, 1.1 ×",
     ),
     (
