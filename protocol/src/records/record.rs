@@ -248,22 +248,33 @@ impl RecordIter {
         }
     }
 
+    #[inline]
     fn read(&mut self) -> Result<Record, RecordFault> {
         let mut cursor = Cursor::new(&self.records[self.position..]);
         let record = RecordRef::read(&mut cursor)?;
-        let share = |piece: &[u8]| self.records.slice_ref(piece);
         let offset = self.base_offset.checked_add(OffsetDelta::new(i64::from(record.offset_delta)));
+        let offset = offset.ok_or(RecordFault::OffsetDelta)?;
+        let share = |piece: &[u8]| self.records.slice_ref(piece);
         let owned = Record {
-            offset: offset.ok_or(RecordFault::OffsetDelta)?,
-            timestamp: self
-                .log_append_time
-                .unwrap_or_else(|| self.base_timestamp.wrapping_add(record.timestamp_delta)),
+            offset,
+            timestamp: match self.log_append_time {
+                Some(append_time) => append_time,
+                None => self.base_timestamp.wrapping_add(record.timestamp_delta),
+            },
             key: record.key.map(share),
             value: record.value.map(share),
             headers: Headers { count: record.headers_count, encoded: share(record.headers) },
         };
         self.position = self.records.len() - cursor.remaining();
         Ok(owned)
+    }
+
+    /// After the last record: an error, once, if there are bytes behind it.
+    #[cold]
+    fn left_over(&mut self) -> Option<Result<Record, BatchError>> {
+        let left_over = self.records.len() - self.position;
+        self.position = self.records.len();
+        (left_over > 0).then_some(Err(BatchError::BytesAfterRecords(left_over)))
     }
 }
 
@@ -275,20 +286,21 @@ pub(super) fn append_time(attributes: Attributes, max_timestamp: i64) -> Option<
 impl Iterator for RecordIter {
     type Item = Result<Record, BatchError>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         if self.read_count >= self.records_count {
-            let left_over = self.records.len() - self.position;
-            self.position = self.records.len();
-            return (left_over > 0).then_some(Err(BatchError::BytesAfterRecords(left_over)));
+            return self.left_over();
         }
-        let read = self.read();
         let index = self.read_count;
         self.read_count += 1;
-        if read.is_err() {
-            self.position = self.records.len();
-            self.read_count = self.records_count;
+        match self.read() {
+            Ok(record) => Some(Ok(record)),
+            Err(fault) => {
+                self.position = self.records.len();
+                self.read_count = self.records_count;
+                Some(Err(BatchError::Record { record: index, fault }))
+            }
         }
-        Some(read.map_err(|fault| BatchError::Record { record: index, fault }))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
