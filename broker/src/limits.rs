@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use ottla_cluster::config::BrokerConfig;
 
 /// What stays free of the process's file descriptors for logs, when connections are not bounded otherwise.
-const DESCRIPTORS_KEPT: usize = 1024;
+const DESCRIPTORS_KEPT: usize = 9 * 1024;
 
 /// The pool of request memory when `queued.max.request.bytes` leaves the choice to the broker.
 const REQUEST_MEMORY_BYTES: usize = 256 << 20;
@@ -96,7 +96,7 @@ mod tests {
     #[test]
     fn what_kafka_leaves_unlimited_is_bounded_by_what_the_process_can_afford() {
         let limits = limits(&[]);
-        assert_eq!(limits.connections_max, 18_976);
+        assert_eq!(limits.connections_max, 10_784);
         assert_eq!(limits.request_memory_bytes, REQUEST_MEMORY_BYTES);
     }
 

@@ -187,7 +187,6 @@ impl Replicas {
                 (directory, directory.dir().create_log(partition, topic_id, config.log.clone(), now_ms)?)
             }
         };
-        log.begin_epoch(placed.leader_epoch);
         let start = LeaderStart {
             broker: self.node_id,
             leader_epoch: placed.leader_epoch,

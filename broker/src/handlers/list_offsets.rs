@@ -84,7 +84,11 @@ fn found(record: Result<Option<TimestampedOffset>, LogError>) -> Result<Option<(
     Ok(record.map(|record| (record.timestamp, record.offset)))
 }
 
-/// The epoch of the record at `offset`, or of the one before it at the log's end; -1 when there is none.
+/// The epoch of the record at `offset`; that of the next record is the leader's.
 fn epoch_at(partition: &Partition, offset: Offset) -> i32 {
-    partition.log().epoch_of(offset).map_or(-1, |epoch| epoch.get())
+    let log = partition.log();
+    if offset >= log.log_end_offset() {
+        return partition.leader_epoch().get();
+    }
+    log.epoch_of(offset).map_or(-1, |epoch| epoch.get())
 }
