@@ -5,8 +5,9 @@ use ottla_client::ProducerRecord;
 use serde_json::{Map, Value};
 
 use super::ProduceArguments;
-use super::csv::CsvRows;
+use super::csv::{Cell, CsvRows, Row};
 use crate::failure::Failure;
+use crate::instant::TimestampMs;
 use crate::record_json::{self, ParsedRecord, json_bytes};
 
 /// What a line is.
@@ -86,15 +87,11 @@ impl Parser {
                 let Value::Object(object) = value else { return Err("not a JSON object".to_owned()) };
                 self.object(&object, line.to_vec()).map(Some)
             }
-            InputFormat::Csv => match self.csv.line(line)? {
-                None => Ok(None),
-                Some(object) => {
-                    let value = Value::Object(object);
-                    let text = value.to_string().into_bytes();
-                    let Value::Object(object) = value else { return Ok(None) };
-                    self.object(&object, text).map(Some)
-                }
-            },
+            InputFormat::Csv => {
+                let (key_field, timestamp_field) =
+                    (self.key_field.as_deref(), self.timestamp_field.as_deref());
+                self.csv.line(line, |row| row_record(&row, key_field, timestamp_field))
+            }
         }
     }
 
@@ -131,6 +128,33 @@ impl Parser {
         }
         Ok(Parsed::Owned(record))
     }
+}
+
+/// A row as a record.
+fn row_record(
+    row: &Row<'_>,
+    key_field: Option<&str>,
+    timestamp_field: Option<&str>,
+) -> Result<Parsed<'static>, String> {
+    let cell = |name: &str| row.cell(name).ok_or_else(|| format!("there is no column \"{name}\""));
+    let mut record = ParsedRecord { value: Some(row.to_json()), ..ParsedRecord::default() };
+    if let Some(name) = key_field {
+        record.key = match cell(name)? {
+            Cell::Null => None,
+            Cell::Number(text) | Cell::Text(text) => Some(text.as_bytes().to_vec()),
+        };
+    }
+    if let Some(name) = timestamp_field {
+        let wrong = |why: String| format!("\"{name}\": {why}");
+        record.timestamp_ms = match cell(name)? {
+            Cell::Null => None,
+            Cell::Number(digits) => {
+                Some(digits.parse().map_err(|_| wrong(format!("{digits} is not milliseconds since 1970")))?)
+            }
+            Cell::Text(text) => Some(TimestampMs::parse(text, TimestampMs::now()).map_err(wrong)?.0),
+        };
+    }
+    Ok(Parsed::Owned(record))
 }
 
 /// A field by its name, or by a path of names.
