@@ -329,16 +329,26 @@ impl LogDir {
 /// Closes logs on several threads: each close waits for the disk a few times, and a journal commits the fsyncs that wait
 /// together in one go. The first failure is returned after the others were tried.
 fn close_all(logs: &[Arc<Log>]) -> Result<(), LogError> {
-    let share = logs.len().div_ceil(CLOSING_THREADS).max(1);
-    let close = |logs: &[Arc<Log>]| logs.iter().fold(Ok(()), |result, log| result.and(log.close()));
+    fn close(logs: &[Arc<Log>]) -> Result<(), LogError> {
+        let mut result = Ok(());
+        for log in logs {
+            result = result.and(log.close());
+        }
+        result
+    }
     if logs.len() < CLOSING_THREADS {
         return close(logs);
     }
+    let mut result = Ok(());
     std::thread::scope(|scope| {
-        let closing: Vec<_> = logs.chunks(share).map(|share| scope.spawn(move || close(share))).collect();
-        let results = closing.into_iter().map(|thread| thread.join().expect("closing a log does not panic"));
-        results.fold(Ok(()), Result::and)
-    })
+        let shares = logs.chunks(logs.len().div_ceil(CLOSING_THREADS));
+        let closing: Vec<_> = shares.map(|share| scope.spawn(|| close(share))).collect();
+        for thread in closing {
+            let closed = thread.join().expect("closing a log does not panic");
+            result = std::mem::replace(&mut result, Ok(())).and(closed);
+        }
+    });
+    result
 }
 
 /// Checks `meta.properties`, or writes it if the directory is empty.
