@@ -13,4 +13,5 @@ mod full_disk;
 mod idempotence;
 mod restart;
 mod retention;
+mod single_faults;
 mod start;

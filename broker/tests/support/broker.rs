@@ -124,6 +124,13 @@ impl TestBroker {
         (data, self.directory.take())
     }
 
+    /// Stops it, cleanly if its disk lets it.
+    pub fn try_stop(&mut self) {
+        let Running { handle, runtime, .. } = self.running.take().unwrap();
+        let _unclean = runtime.block_on(handle.shutdown());
+        runtime.shutdown_timeout(Duration::from_secs(5));
+    }
+
     /// Ends it as a kill would. It is gone when its directory is free: the last of its threads has let go of it.
     pub fn crash(&mut self) -> (PathBuf, Option<TempDir>) {
         let Running { handle, runtime, data } = self.running.take().unwrap();
