@@ -1,4 +1,5 @@
-//! The Kafka client that Rust programs embed: connection, metadata, producer, consumer, admin.
+#![doc = include_str!("../README.md")]
+//! # How it is built
 //!
 //! Start with [`Client::connect`]; from it come a [`Producer`], a [`Consumer`] and an [`Admin`]. It speaks Kafka's
 //! protocol to ottla and to Apache Kafka alike and is not tied to either. What to send, where to read, what an answer
