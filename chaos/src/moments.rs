@@ -1,6 +1,6 @@
 //! Kills the broker at random moments under load; after every restart the whole topic is read and checked.
 //!
-//! One broker directory lives through the whole run. A fresh topic is taken every ten lives, so that reading everything
+//! One broker directory lives through the whole run. A fresh topic is taken every five lives, so that reading everything
 //! back stays quick; the earlier topics are checked once more at the end.
 
 use crate::broker::Home;
@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-const LIVES_PER_TOPIC: u32 = 10;
+const LIVES_PER_TOPIC: u32 = 5;
 /// A life that nothing was acknowledged in proves little; this is how long it may take until something is.
 const FIRST_ACKNOWLEDGEMENT: Duration = Duration::from_secs(30);
 

@@ -30,6 +30,9 @@ pub(crate) fn all(workspace: &Workspace) -> Result<(), Failure> {
         let arguments = ["doc", "--quiet", "--workspace", "--no-deps", "--locked"];
         run(workspace.cargo().args(arguments).env("RUSTDOCFLAGS", "-D warnings"))
     });
+    board.step("fuzz targets compile", || {
+        run(workspace.cargo().args(["check", "--quiet", "--locked", "--manifest-path", "fuzz/Cargo.toml"]))
+    });
     let mut cells = Scoreboard::default();
     board.step("interop", || interop::run(workspace, &interop::Options::everything(), &mut cells));
     board.merge(cells);

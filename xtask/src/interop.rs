@@ -108,6 +108,11 @@ pub(crate) fn run(workspace: &Workspace, options: &Options, board: &mut Scoreboa
     };
     if options.has("tools") {
         tools::Tools::new(&apache, broker.address().to_string()).run(board);
+        board.step("kafka-python and aiokafka", || {
+            let printed = capture(python.script("others.py").arg(broker.address().to_string()))?;
+            println!("{}", printed.trim_end());
+            Ok(())
+        });
     }
     if options.has("matrix") {
         let input = scratch.join("flights.tsv");
