@@ -21,6 +21,7 @@ fn cpu_time() -> Duration {
 }
 
 #[test]
+#[allow(clippy::disallowed_methods, reason = "silence is what is measured")]
 fn a_group_whose_member_is_silent_keeps_no_core_busy() {
     let broker = TestBroker::start(&[
         ("group.initial.rebalance.delay.ms", "0"),
