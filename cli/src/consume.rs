@@ -142,6 +142,8 @@ pub(crate) async fn run(arguments: ConsumeArguments) -> Result<(), Failure> {
     consumer.assign(open.iter().map(|span| (span.partition.clone(), span.start)));
     let mut reading = Reading {
         ends: open.iter().map(|span| (span.partition.clone(), span.end)).collect(),
+        read: 0,
+        read_bytes: 0,
         left: arguments.count,
         pace: arguments.rate.map(|rate| Pace::new(rate, Instant::now())),
         progress: Progress::start("read", total, arguments.quiet),
@@ -153,6 +155,8 @@ pub(crate) async fn run(arguments: ConsumeArguments) -> Result<(), Failure> {
         _ = tokio::signal::ctrl_c() => Ok(" (interrupted)"),
     };
     let flushed = reading.output.flush();
+    // A batch may have been cut short.
+    reading.progress.advance_to(reading.read, reading.read_bytes, 0);
     reading.progress.finish(outcome.as_ref().map_or("", |note| note));
     outcome.map(drop).and(flushed)
 }
@@ -164,6 +168,8 @@ struct Reading {
     pace: Option<Pace>,
     /// The partitions still being read and where each ends.
     ends: BTreeMap<TopicPartition, Option<Offset>>,
+    read: u64,
+    read_bytes: u64,
     /// Records still to be read.
     left: Option<u64>,
 }
@@ -190,7 +196,7 @@ impl Reading {
     async fn take(&mut self, batch: &RecordBatch) -> Result<(), Failure> {
         let partition = batch.topic_partition();
         let Some(end) = self.ends.get(partition).copied() else { return Ok(()) };
-        let (mut records, mut bytes) = (0, 0);
+        let before = self.read;
         for record in batch.records()? {
             let record = record?;
             if end.is_some_and(|end| record.offset >= end) || self.left == Some(0) {
@@ -202,11 +208,11 @@ impl Reading {
                 pace.wait(size as u64).await;
             }
             self.output.write(partition, &record)?;
-            records += 1;
-            bytes += size as u64;
+            self.read += 1;
+            self.read_bytes += size as u64;
             self.left = self.left.map(|left| left - 1);
         }
-        self.progress.advance(records, bytes, records);
+        self.progress.advance_to(self.read, self.read_bytes, self.read - before);
         if end.is_some_and(|end| batch.next_offset() >= end) {
             self.end(partition.clone());
         }

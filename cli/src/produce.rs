@@ -204,6 +204,7 @@ pub(crate) async fn run(arguments: ProduceArguments) -> Result<(), Failure> {
         progress: Progress::start("sent", total, arguments.quiet),
         pace: arguments.rate.map(|rate| Pace::new(rate, Instant::now())),
         sent: 0,
+        sent_bytes: 0,
         skipped: 0,
     };
     let interrupt = tokio::signal::ctrl_c();
@@ -244,12 +245,12 @@ struct Sending<'a> {
     progress: Progress,
     pace: Option<Pace>,
     sent: u64,
+    sent_bytes: u64,
     skipped: u64,
 }
 
 impl Sending<'_> {
     async fn send_chunk(&mut self, parser: &mut Parser, chunk: &Chunk) -> Result<(), Stop> {
-        let (mut records, mut bytes) = (0, 0);
         for (number, line) in chunk.lines() {
             let parsed = match parser.parse(line) {
                 Ok(Some(parsed)) => parsed,
@@ -275,22 +276,20 @@ impl Sending<'_> {
             send(self.producer, &self.arguments.topic, record).await.map_err(|failure| {
                 Stop::Failed(Failure::new(format!("{}:{number}: {failure}", chunk.source)))
             })?;
-            records += 1;
-            bytes += size as u64;
             self.sent += 1;
+            self.sent_bytes += size as u64;
             if self.arguments.count == Some(self.sent) {
-                self.progress.advance(records, bytes, chunk.bytes.len() as u64);
                 return Err(Stop::CountReached);
             }
         }
-        self.progress.advance(records, bytes, chunk.bytes.len() as u64);
+        self.progress.advance_to(self.sent, self.sent_bytes, chunk.bytes.len() as u64);
         match self.producer.stats().last_failure {
             Some(error) => Err(Stop::Failed(error.into())),
             None => Ok(()),
         }
     }
 
-    fn finish(self, stop: Option<Stop>, flush_failure: Option<Failure>) -> Result<(), Failure> {
+    fn finish(mut self, stop: Option<Stop>, flush_failure: Option<Failure>) -> Result<(), Failure> {
         let stats = self.producer.stats();
         let mut notes = Vec::new();
         if self.skipped > 0 {
@@ -303,6 +302,8 @@ impl Sending<'_> {
             notes.push(format!("{} of {} delivered", stats.delivered_records, self.sent));
         }
         let note = if notes.is_empty() { String::new() } else { format!(" ({})", notes.join(", ")) };
+        // A chunk may have been cut short.
+        self.progress.advance_to(self.sent, self.sent_bytes, 0);
         self.progress.finish(&note);
         match stop {
             Some(Stop::Failed(failure)) => Err(failure),

@@ -47,13 +47,13 @@ impl Progress {
         Progress { verb, bar, plain, quiet, total, started: now, last_line: now, records: 0, bytes: 0 }
     }
 
-    /// Counts records and bytes; `done` is how much of the total they were.
-    pub(crate) fn advance(&mut self, records: u64, bytes: u64, done: u64) {
+    /// So many records and bytes by now; `done` is how much of the total came with the last of them.
+    pub(crate) fn advance_to(&mut self, records: u64, bytes: u64, done: u64) {
         if self.records == 0 && records > 0 && matches!(self.total, Total::Unknown) {
             self.started = Instant::now();
         }
-        self.records += records;
-        self.bytes += bytes;
+        self.records = records;
+        self.bytes = bytes;
         if let Some(bar) = &self.bar {
             bar.inc(done);
             bar.set_message(self.rates());
