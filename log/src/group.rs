@@ -30,7 +30,17 @@ impl Log {
     /// Appends a round of batches in as few writes as their sizes and the rolls between them allow, and gives each its
     /// outcome.
     pub(crate) fn append_round(&self, round: &mut [Pending]) {
+        /// A contradiction found half-way leaves a state that nothing may be appended to.
+        struct Contradiction<'a>(&'a Log);
+        impl Drop for Contradiction<'_> {
+            fn drop(&mut self) {
+                if std::thread::panicking() {
+                    self.0.is_contradictory.store(true, Ordering::Release);
+                }
+            }
+        }
         let mut writer = self.writer.lock();
+        let _contradiction = Contradiction(self);
         let config = self.config.load();
         self.check_invariants();
         let mut next = 0;
@@ -110,6 +120,12 @@ impl Log {
 
     pub(crate) fn check_writable(&self, writer: &Writer) -> Result<(), LogError> {
         self.shared.check_alive()?;
+        if self.is_contradictory.load(Ordering::Acquire) {
+            let (position, offset) = writer.active.end();
+            let path = writer.active.log().path().to_owned();
+            let reason = "an assertion about the log's own state failed".to_owned();
+            return Err(LogError::Poisoned(Arc::new(LogError::Corrupt { path, position, offset, reason })));
+        }
         writer.refusal.clone().map_or(Ok(()), Err)
     }
 
@@ -321,5 +337,41 @@ pub(crate) fn end_marker(batch: &ValidBatch) -> Option<(bool, i32)> {
             Some((committed, coordinator_epoch))
         }
         ControlRecord::Other { .. } => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use ottla_protocol::records::{BatchBuilder, Compression, Rules};
+    use ottla_protocol::{PartitionIndex, TopicName, TopicPartition};
+
+    use super::*;
+    use crate::directory_state::DirectoryState;
+    use crate::storage::{MemoryStorage, Storage};
+
+    #[test]
+    fn a_log_that_contradicts_itself_takes_no_more_appends_and_is_not_closed_cleanly() {
+        let storage = Arc::new(MemoryStorage::new());
+        storage.create_directory(Path::new("/d/t-0")).unwrap();
+        let shared = DirectoryState::new(storage, Path::new("/d"), Default::default(), Default::default());
+        let partition = TopicPartition::new(TopicName::new("t").unwrap(), PartitionIndex::new(0));
+        let (log, _) =
+            Log::open(partition, "/d/t-0".into(), Arc::new(shared), LogConfig::default(), false, 0).unwrap();
+        let mut builder = BatchBuilder::new(Compression::None);
+        builder.push(0, None, Some(b"v"), &[]).unwrap();
+        let batch = ValidBatch::check(builder.build(), &Rules::stored()).unwrap();
+
+        log.durable_end.store(7, Ordering::Release);
+        let appended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            log.append_replica(vec![batch.clone()], 0)
+        }));
+        assert!(appended.is_err(), "a durable end beyond the log end is a contradiction");
+        log.durable_end.store(0, Ordering::Release);
+        let refused = log.append_replica(vec![batch], 0);
+        assert!(matches!(refused, Err(AppendError::Log(LogError::Poisoned(_)))), "{refused:?}");
+        assert!(matches!(log.close(), Err(LogError::Poisoned(_))));
+        assert_eq!(log.log_end_offset(), Offset::ZERO);
     }
 }

@@ -11,38 +11,47 @@ pub mod error;
 pub mod inspect;
 pub mod storage;
 
-mod append;
-mod append_only;
-mod checkpoint;
 mod dir;
 mod directory_state;
-mod epoch_cache;
-mod file_slice;
-mod group;
-mod last_stable;
-mod log;
-mod maintenance;
-mod offset_index;
-mod open;
 mod open_files;
-mod partition_files;
-mod producer_snapshot;
-mod producer_state;
-mod published_pair;
-mod read;
-mod recovery;
-mod retention;
+
+mod log;
+
+mod append;
+mod group;
 mod roll;
+mod writer;
+
+mod file_slice;
+mod read;
+
+mod maintenance;
+mod retention;
+mod truncation;
+
+mod open;
+mod partition_files;
+mod recovery;
+
 mod scan;
-mod sealed_index;
 mod segment;
 mod segments;
+
+mod append_only;
+mod offset_index;
+mod published_pair;
+mod sealed_index;
 mod time_index;
-mod truncation;
 mod txn_index;
+
+mod epoch_cache;
+mod last_stable;
+mod producer_snapshot;
+mod producer_state;
+
+mod checkpoint;
 mod validate;
 mod verify;
-mod writer;
 
 pub use append::{Appended, Stamp};
 pub use config::{LogConfig, MessageTimestampType};

@@ -46,6 +46,8 @@ pub struct Log {
     /// When the oldest record that is not durable was appended.
     pub(crate) dirty_since_ms: AtomicI64,
     pub(crate) wants_preparation: AtomicBool,
+    /// An assertion failed while something was appended.
+    pub(crate) is_contradictory: AtomicBool,
     pub(crate) last_stable: LastStable,
     pub(crate) epochs: RwLock<EpochCache>,
     pub(crate) transactions: TxnIndex,
@@ -167,5 +169,21 @@ impl Log {
 
     pub(crate) fn io(&self, action: &'static str, path: &Path, error: std::io::Error) -> LogError {
         LogError::io(action, path, error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::append_only::AppendOnly;
+    use crate::segment::{LogFile, Segment};
+
+    #[test]
+    fn an_idle_log_takes_less_than_four_kibibytes() {
+        let indexes = 2 * size_of::<AppendOnly<std::sync::atomic::AtomicU64>>();
+        let segment = size_of::<Segment>() + size_of::<LogFile>() + indexes;
+        let whole = size_of::<Log>() + size_of::<LogConfig>() + segment;
+        // Names, reference counts and the allocator's rounding take the rest.
+        assert!(whole < 3072, "{whole} bytes");
     }
 }

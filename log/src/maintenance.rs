@@ -144,13 +144,10 @@ impl Log {
             if matches!(writer.refusal, Some(LogError::Closed)) {
                 return Ok(());
             }
-            if let Some(refusal) = &writer.refusal {
-                // A poisoned log is not clean; its bytes are left to recovery.
-                return Err(refusal.clone());
-            }
+            // A log that refuses writes is not clean; its bytes are left to recovery.
+            self.check_writable(&writer)?;
             writer.refusal = Some(LogError::Closed);
         }
-        self.shared.check_alive()?;
         self.seal_rolled(&mut background)?;
         self.sync()?;
         let (snapshot, end) = {
