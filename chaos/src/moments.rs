@@ -55,7 +55,6 @@ pub(crate) fn run(binary: &Path, directory: &Path, moments: u32, seed: u64) -> R
     for load in &loads {
         total += load.check(&home)?;
     }
-    life.stop()?;
     restarts.sort();
     let acknowledged: u64 = loads.iter().map(Load::acknowledged_count).sum();
     println!(
@@ -64,5 +63,8 @@ pub(crate) fn run(binary: &Path, directory: &Path, moments: u32, seed: u64) -> R
         restarts.get(restarts.len() / 2).copied().unwrap_or_default(),
         restarts.last().copied().unwrap_or_default()
     );
+    if !life.stop()? {
+        return Err(Finding::Broken("the broker does not end cleanly after its last recovery".to_owned()));
+    }
     Ok(())
 }
