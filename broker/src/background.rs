@@ -21,9 +21,8 @@ pub(crate) async fn watch_deadlines(core: Arc<Core>) {
         core.clock.tick();
         core.connections.sweep(&core.clock, &core.limits);
         let (now, now_ms) = (core.clock.now(), time::wall_clock_ms());
-        for topic in core.topics.load().topics() {
-            topic.leaders().for_each(|partition| partition.tick(now, now_ms));
-        }
+        let watched = core.directories.iter().flat_map(|directory| directory.take_watched());
+        watched.for_each(|partition| partition.tick(now, now_ms));
     }
 }
 

@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use tracing::{error, warn};
 
 use crate::disk_space::DiskSpace;
+use crate::partition::Partition;
 use crate::partition_queue::PartitionQueue;
 
 /// See the module.
@@ -27,6 +28,8 @@ pub(crate) struct LogDirectory {
     space: DiskSpace,
     sync_queue: PartitionQueue,
     prepare_queue: PartitionQueue,
+    /// Partitions in which something depends on the time: an append that waits, a flush that is due.
+    watched: Mutex<Vec<Arc<Partition>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -43,6 +46,7 @@ impl LogDirectory {
             space: DiskSpace::new(free_bytes_min),
             sync_queue: PartitionQueue::default(),
             prepare_queue: PartitionQueue::default(),
+            watched: Mutex::new(Vec::new()),
             threads: Mutex::new(Vec::new()),
         });
         directory.spawn("ottla-sync", LogDirectory::sync_until_closed)?;
@@ -92,10 +96,22 @@ impl LogDirectory {
         &self.prepare_queue
     }
 
+    /// Has a partition ticked once more. It asks again while it needs to.
+    pub(crate) fn watch(&self, partition: Arc<Partition>) {
+        self.watched.lock().push(partition);
+    }
+
+    /// The partitions to tick.
+    pub(crate) fn take_watched(&self) -> Vec<Arc<Partition>> {
+        std::mem::take(&mut *self.watched.lock())
+    }
+
     /// Has the threads end after what is queued, without waiting for them.
     pub(crate) fn stop(&self) {
         self.sync_queue.close();
         self.prepare_queue.close();
+        // They hold this directory, and with it its lock.
+        drop(self.take_watched());
     }
 
     /// Has the threads end after what is queued, and waits for that.

@@ -49,6 +49,24 @@ fn with_flush_messages_1_pipelined_records_survive_a_power_loss_once_acknowledge
     assert_eq!(after.connect().list_offset("synced", -1), 20);
 }
 
+#[test]
+fn flush_ms_makes_records_durable_without_another_append() {
+    let storage = FaultyStorage::new();
+    // Deadlines are looked at four times in the shortest idle time.
+    let broker = TestBroker::start_on(&storage, &[("connections.max.idle.ms", "2000")]).unwrap();
+    let mut client = broker.connect();
+    client.create_topic("flushed", 1, &[("flush.ms", "50")]);
+    client.append("flushed", batch(&["a"]));
+    let began = std::time::Instant::now();
+    loop {
+        let after = TestBroker::start_on(&power_loss(&storage), &[]).unwrap();
+        if after.connect().list_offset("flushed", -1) == 1 {
+            break;
+        }
+        assert!(began.elapsed() < crate::support::client::PATIENCE, "flush.ms=50 is long over");
+    }
+}
+
 /// Kafka's rule, and the proof that the tests above could fail.
 #[test]
 fn without_flush_messages_a_power_loss_may_take_what_was_acknowledged() {
