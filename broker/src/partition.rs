@@ -46,6 +46,7 @@ pub(crate) struct Partition {
     waits: FetchWaits,
     sync_requested: AtomicBool,
     prepare_requested: AtomicBool,
+    is_watched: AtomicBool,
 }
 
 /// Why a client's idea of the leader epoch does not fit ours (KIP-320).
@@ -81,6 +82,7 @@ impl Partition {
             waits,
             sync_requested: AtomicBool::new(false),
             prepare_requested: AtomicBool::new(false),
+            is_watched: AtomicBool::new(false),
         })
     }
 
@@ -116,10 +118,12 @@ impl Partition {
 
     /// Where `epoch`, or the greatest one below it that has records, ends. The current epoch ends at the log end.
     pub(crate) fn epoch_end_offset(&self, epoch: LeaderEpoch) -> Option<(LeaderEpoch, Offset)> {
-        if epoch == self.leader_epoch {
-            return Some((epoch, self.log.log_end_offset()));
+        match epoch.cmp(&self.leader_epoch) {
+            std::cmp::Ordering::Less => self.log.epoch_end_offset(epoch),
+            std::cmp::Ordering::Equal => Some((epoch, self.log.log_end_offset())),
+            // Nobody has led in that epoch yet, so where it ends nobody can say.
+            std::cmp::Ordering::Greater => None,
         }
-        self.log.epoch_end_offset(epoch)
     }
 
     /// The fetches that wait for this partition.
@@ -182,7 +186,11 @@ impl Partition {
         } else {
             unwaited = Some(ticket);
         }
+        let waits = leading.machine.next_deadline().is_some();
         self.carry_out(leading);
+        if waits || self.flushes_by_time() {
+            self.watch();
+        }
         if let Some(ticket) = unwaited {
             ticket.acknowledge();
         }
@@ -236,24 +244,44 @@ impl Partition {
 
     /// Time has passed: records are synced by `flush.ms`, and appends that waited too long get REQUEST_TIMED_OUT.
     pub(crate) fn tick(self: &Arc<Self>, now: Monotonic, now_ms: i64) {
+        // First, so that an append that comes meanwhile has the partition watched again.
+        self.is_watched.store(false, Ordering::Release);
         if self.log.needs_sync(now_ms) {
             self.request_sync();
         }
         let mut leading = self.leading.lock();
-        if leading.machine.next_deadline().is_none_or(|deadline| deadline > now) {
-            return;
+        if leading.machine.next_deadline().is_some_and(|deadline| deadline <= now) {
+            leading.machine.handle_tick(now);
         }
-        leading.machine.handle_tick(now);
+        let waits = leading.machine.next_deadline().is_some();
         self.carry_out(leading);
+        let is_dirty = self.log.durable_end_offset() < self.log.log_end_offset();
+        if waits || (is_dirty && self.flushes_by_time()) {
+            self.watch();
+        }
+    }
+
+    /// Has the partition ticked until nothing in it depends on time any more. Idle ones cost nothing.
+    fn watch(self: &Arc<Self>) {
+        if !self.is_watched.swap(true, Ordering::AcqRel) {
+            self.directory.watch(Arc::clone(self));
+        }
+    }
+
+    fn flushes_by_time(&self) -> bool {
+        self.config.load().log.flush_ms < i64::MAX.cast_unsigned()
     }
 
     /// The topic's configuration changed.
-    pub(crate) fn update_config(&self, config: PartitionConfig) {
+    pub(crate) fn update_config(self: &Arc<Self>, config: PartitionConfig) {
         self.log.update_config(config.log.clone());
         let mut leading = self.leading.lock();
         leading.machine.handle_config(config.min_insync_replicas, config.acknowledgement());
         self.config.store(Arc::new(config));
         self.carry_out(leading);
+        if self.flushes_by_time() {
+            self.watch();
+        }
     }
 
     /// Applies retention. Runs in the background.

@@ -11,6 +11,7 @@ use crate::file_slice::FileSlice;
 use crate::log::Log;
 use crate::scan::FoundBatch;
 use crate::segment::{ReadRequest, Segment};
+use crate::time_index::TimestampOffset;
 
 /// What a read found.
 #[derive(Clone, Debug)]
@@ -106,34 +107,61 @@ impl Log {
         Ok(None)
     }
 
-    /// The record with the largest timestamp, the first if there are several (KIP-734).
+    /// The readable record with the largest timestamp, the first if there are several (KIP-734).
     pub fn max_timestamp(&self) -> Result<Option<TimestampedOffset>, LogError> {
         let start = self.log_start_offset();
         let segments = self.segments.load();
-        let mut best: Option<(i64, &Segment, Offset)> = None;
+        let mut best: Option<(TimestampOffset, &Segment)> = None;
         for segment in segments.from(start) {
-            let Some(largest) = segment.largest_timestamp()?.filter(|largest| largest.offset >= start) else {
-                continue;
-            };
-            if best.is_none_or(|(timestamp, ..)| largest.timestamp > timestamp) {
-                best = Some((largest.timestamp, segment, largest.offset));
+            let Some(mut largest) = segment.largest_timestamp()? else { continue };
+            if segment.base_offset() < start {
+                // What the segment remembers may be of a record that was deleted.
+                match largest_from(segment, start)? {
+                    Some(readable) => largest = readable,
+                    None => continue,
+                }
+            }
+            if best.is_none_or(|(best, _)| largest.timestamp > best.timestamp) {
+                best = Some((largest, segment));
             }
         }
-        let Some((timestamp, segment, offset)) = best else {
-            return Ok(None);
-        };
-        let Some(found) = segment.find(offset)? else {
-            return Ok(None);
-        };
-        find_record(segment, &found, |record| record.timestamp >= timestamp)
+        let Some((largest, segment)) = best else { return Ok(None) };
+        let Some(found) = segment.find(largest.offset)? else { return Ok(None) };
+        find_record(segment, &found, |record| record.timestamp >= largest.timestamp && record.offset >= start)
     }
+}
+
+/// The largest timestamp at or behind `start` in a segment whose front was deleted, with an offset of its batch.
+fn largest_from(segment: &Segment, start: Offset) -> Result<Option<TimestampOffset>, LogError> {
+    let mut largest: Option<TimestampOffset> = None;
+    let mut take = |timestamp: i64, offset: Offset| {
+        if timestamp >= 0 && largest.is_none_or(|largest| timestamp > largest.timestamp) {
+            largest = Some(TimestampOffset { timestamp, offset });
+        }
+    };
+    let mut scan = segment.scan_from(u64::from(segment.offset_index().lookup(start)?))?;
+    while let Some(found) = scan.next()? {
+        let header = &found.header;
+        if header.base_offset >= start {
+            take(header.max_timestamp, header.last_offset());
+        } else if header.last_offset() >= start {
+            // Some of its records are gone, so each of the others has to be asked.
+            find_record(segment, &found, |record| {
+                if record.offset >= start {
+                    take(record.timestamp, record.offset);
+                }
+                false
+            })?;
+        }
+    }
+    Ok(largest)
 }
 
 /// The first record of a batch that is wanted.
 fn find_record(
     segment: &Segment,
     found: &FoundBatch,
-    wanted: impl Fn(&TimestampedOffset) -> bool,
+    mut wanted: impl FnMut(&TimestampedOffset) -> bool,
 ) -> Result<Option<TimestampedOffset>, LogError> {
     let corrupt = |reason: String| LogError::Corrupt {
         path: segment.log().path().to_owned(),

@@ -30,11 +30,11 @@ fn rule_10_list_offsets_has_a_row_for_every_partition() {
         let mut request: ListOffsetsRequest = list_offsets_of(&topic, 0..4, -1);
         request.topics.extend(list_offsets("a-topic-that-nobody-created", -1).topics);
         let response = client.call(version, request);
-        let rows: Vec<(ErrorCode, i64)> = response
-            .topics
-            .iter()
-            .flat_map(|topic| topic.partitions.iter().map(|row| (row.error_code, row.offset)))
-            .collect();
+        let mut rows = Vec::new();
+        for mut topic in response.topics {
+            topic.partitions.sort_by_key(|row| row.partition_index);
+            rows.extend(topic.partitions.iter().map(|row| (row.error_code, row.offset)));
+        }
         let unknown = (ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, -1);
         let expected = [(ErrorCode::NONE, 2), (ErrorCode::NONE, 0), unknown, unknown, unknown];
         assert_eq!(rows, expected, "version {version}");

@@ -99,6 +99,26 @@ fn rule_04_a_leader_epoch_that_the_broker_has_not_seen_is_unknown() {
     assert_eq!((row.leader_epoch, row.end_offset), (0, 2));
 }
 
+#[test]
+fn rule_04_an_epoch_that_nobody_has_led_in_has_no_end() {
+    let broker = TestBroker::any();
+    let mut client = broker.connect();
+    let topic = client.new_topic(1, &[]);
+    client.append(&topic, batch(&["a", "b"]));
+    for (epoch, end) in [(0, (0, 2)), (1, (-1, -1)), (i32::MAX, (-1, -1)), (-1, (-1, -1))] {
+        for version in 2..=4 {
+            let response = client.call(version, end_of_epoch(&topic, -1, epoch));
+            let row = &response.topics[0].partitions[0];
+            assert_eq!(row.error_code, ErrorCode::NONE);
+            assert_eq!((row.leader_epoch, row.end_offset), end, "epoch {epoch}, version {version}");
+        }
+    }
+    // A client that has read in such an epoch was led by somebody whom this broker does not know.
+    let mut request = fetch(&topic, 1);
+    request.topics[0].partitions[0].last_fetched_epoch = 1;
+    assert_eq!(client.fetch_with(request).error_code, ErrorCode::OFFSET_OUT_OF_RANGE);
+}
+
 /// Kafka begins again at epoch 0, and clients that key by name then believe the stale leader: here it goes on.
 #[test]
 fn rule_04_a_recreated_topic_has_a_new_id_and_an_epoch_above_the_old_one() {

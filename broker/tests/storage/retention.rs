@@ -4,6 +4,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use ottla_protocol::ErrorCode;
+use ottla_protocol::records::{BatchBuilder, Compression};
 
 use crate::support::batches::{batch, batch_at, now_ms, offsets};
 use crate::support::client::PATIENCE;
@@ -107,6 +108,34 @@ fn offsets_are_found_by_time_at_both_ends_and_by_the_largest_timestamp() {
     assert_eq!(at(0), (0, base + 10_000));
     assert_eq!(at(base + 10_001), (1, base + 30_000), "the first record at or after that time");
     assert_eq!(at(base + 30_001), (-1, -1), "nothing is that late");
+}
+
+/// Apache Kafka goes on to name the deleted record.
+#[test]
+fn the_largest_timestamp_is_that_of_a_record_that_can_still_be_read() {
+    let broker = TestBroker::start(&[]);
+    let mut client = broker.connect();
+    let topic = client.new_topic(1, &[]);
+    let base = now_ms() - 100_000;
+    for (seconds, value) in [(50, "a"), (20, "b"), (30, "c"), (10, "d")] {
+        client.append(&topic, batch_at(base + seconds * 1_000, &[value]));
+    }
+    assert_eq!(client.list_offset(&topic, LARGEST_TIMESTAMP), 0);
+    client.call(2, delete_records(&topic, 1));
+    assert_eq!(client.list_offset(&topic, LARGEST_TIMESTAMP), 2);
+    client.call(2, delete_records(&topic, 3));
+    assert_eq!(client.list_offset(&topic, LARGEST_TIMESTAMP), 3);
+    client.call(2, delete_records(&topic, -1));
+    assert_eq!(client.list_offset(&topic, LARGEST_TIMESTAMP), -1);
+    // Also where the log begins in the middle of a batch.
+    let mut builder = BatchBuilder::new(Compression::Lz4);
+    for (seconds, value) in [(90, "e"), (60, "f"), (70, "g")] {
+        builder.push(base + seconds * 1_000, Some(b"k"), Some(value.as_bytes()), &[]).unwrap();
+    }
+    assert_eq!(client.append(&topic, builder.build()), 4);
+    assert_eq!(client.list_offset(&topic, LARGEST_TIMESTAMP), 4);
+    client.call(2, delete_records(&topic, 5));
+    assert_eq!(client.list_offset(&topic, LARGEST_TIMESTAMP), 6);
 }
 
 #[test]
