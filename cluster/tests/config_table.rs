@@ -8,8 +8,15 @@ use ottla_cluster::config::table;
 const KAFKAS: &str = include_str!("data/kafka-4.3-configs.txt");
 
 /// Defaults that differ on purpose (decision 0009), each said in its row or on the page about coming from Kafka.
-const OTHER_DEFAULTS: &[&str] =
-    &["node.id", "process.roles", "controller.listener.names", "log.dir", "group.initial.rebalance.delay.ms"];
+const OTHER_DEFAULTS: &[&str] = &[
+    "node.id",
+    "process.roles",
+    "controller.listener.names",
+    "log.dir",
+    "group.initial.rebalance.delay.ms",
+    "socket.send.buffer.bytes",
+    "socket.receive.buffer.bytes",
+];
 
 /// Configs of Kafka's that nobody can have a reason to set.
 const LEFT_OUT: &[&str] = &[

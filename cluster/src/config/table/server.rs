@@ -25,9 +25,9 @@ pub(super) const SERVER: &[Row] = rows! {
         "Which security protocol each listener name speaks.";
     "early.start.listeners" List null [Any] ReadOnly Accept(notes::ONESTART),
         "Listeners that open before the authorizer is ready.";
-    "socket.send.buffer.bytes" Int "102400" [Any] ReadOnly Honour,
+    "socket.send.buffer.bytes" Int "-1" [Any] ReadOnly Honour,
         "The send buffer asked of the kernel for each connection; -1 leaves the kernel's choice.";
-    "socket.receive.buffer.bytes" Int "102400" [Any] ReadOnly Honour,
+    "socket.receive.buffer.bytes" Int "-1" [Any] ReadOnly Honour,
         "The receive buffer asked of the kernel for each connection; -1 leaves the kernel's choice.";
     "socket.request.max.bytes" Int "104857600" [AtLeast(1)] ReadOnly Honour,
         "The largest request frame; a larger one closes the connection.";
