@@ -11,6 +11,7 @@ use serde_json::Value;
 /// Folder and floor of every crate. A new crate is a decision, so it is not found by itself.
 const FLOORS: &[(&str, u8)] = &[
     ("protocol", 0),
+    ("assignors", 0),
     ("log", 1),
     ("cluster", 1),
     ("client", 1),
