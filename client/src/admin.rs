@@ -45,6 +45,13 @@ pub struct Admin {
     client: Client,
 }
 
+impl Client {
+    /// Administration: topics, configs, offsets, the cluster.
+    pub fn admin(&self) -> Admin {
+        Admin::new(self.clone())
+    }
+}
+
 impl Admin {
     pub(crate) fn new(client: Client) -> Admin {
         Admin { client }

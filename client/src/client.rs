@@ -1,45 +1,26 @@
 //! The client: one view of a cluster, shared by its producers, consumers and admin.
 //!
-//! It keeps the metadata and the settings; connections belong to those who use them. Asking for metadata is
-//! single-flight: whoever finds it wrong names the generation it saw, and one question answers everybody who saw the
-//! same. Invariant: no lock is held while waiting.
+//! It keeps the metadata and the settings; connections belong to those who use them, and what they make of it is said
+//! where they are: `Client::producer`, `consumer` and `admin` stand in their own files, so this one knows none of them.
+//! Asking for metadata is single-flight: whoever finds it wrong names the generation it saw, and one question answers
+//! everybody who saw the same.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ottla_protocol::messages::metadata::{MetadataRequest, MetadataRequestTopic};
 use ottla_protocol::{BrokerId, ErrorCode, TopicName};
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::MutexGuard;
 use tokio::time::sleep;
 
-use crate::admin::Admin;
+use crate::cluster_view::ClusterView;
 use crate::config::ClientConfig;
-use crate::consumer::{Consumer, ConsumerConfig};
 use crate::error::{ClientError, ErrorKind, Result};
 use crate::metadata::{BrokerInfo, Metadata, TopicInfo};
 use crate::pool::Pool;
-use crate::producer::{Producer, ProducerConfig};
 
 /// A topic that may be created by asking for it, or was just created, is unknown for a moment; not for longer than this.
 const UNKNOWN_TOPIC_PATIENCE: Duration = Duration::from_secs(5);
-
-/// What all parts of a client share.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    config: ClientConfig,
-    metadata: Mutex<Metadata>,
-    refreshing: tokio::sync::Mutex<()>,
-}
-
-impl Shared {
-    pub(crate) fn config(&self) -> &ClientConfig {
-        &self.config
-    }
-
-    pub(crate) fn metadata(&self) -> MutexGuard<'_, Metadata> {
-        self.metadata.lock()
-    }
-}
 
 /// Whether asking for a topic may bring it into being.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,20 +43,16 @@ pub(crate) enum AutoCreate {
 /// ```
 #[derive(Debug, Clone)]
 pub struct Client {
-    shared: Arc<Shared>,
+    view: Arc<ClusterView>,
     pool: Arc<Pool>,
 }
 
 impl Client {
     /// A client with these settings; it connects when first needed.
     pub fn new(config: ClientConfig) -> Client {
-        let shared = Arc::new(Shared {
-            config,
-            metadata: Mutex::default(),
-            refreshing: tokio::sync::Mutex::default(),
-        });
-        let pool = Arc::new(Pool::new(Arc::clone(&shared)));
-        Client { shared, pool }
+        let view = Arc::new(ClusterView::new(config));
+        let pool = Arc::new(Pool::new(Arc::clone(&view)));
+        Client { view, pool }
     }
 
     /// A client with default settings whose cluster answered: `bootstrap` is `host:port[,host:port...]`.
@@ -97,24 +74,9 @@ impl Client {
         self.refresh(&[], AutoCreate::Forbidden, generation).await
     }
 
-    /// A producer of its own connections and memory.
-    pub fn producer(&self, config: ProducerConfig) -> Producer {
-        Producer::start(self.with_own_connections(), config)
-    }
-
-    /// A consumer of its own connections and memory, with nothing assigned yet.
-    pub fn consumer(&self, config: ConsumerConfig) -> Consumer {
-        Consumer::start(self.with_own_connections(), config)
-    }
-
-    /// Administration: topics, configs, offsets, the cluster.
-    pub fn admin(&self) -> Admin {
-        Admin::new(self.clone())
-    }
-
     /// The same view of the cluster through connections of its own.
     pub(crate) fn with_own_connections(&self) -> Client {
-        Client { shared: Arc::clone(&self.shared), pool: Arc::new(Pool::new(Arc::clone(&self.shared))) }
+        Client { view: Arc::clone(&self.view), pool: Arc::new(Pool::new(Arc::clone(&self.view))) }
     }
 
     pub(crate) fn pool(&self) -> &Arc<Pool> {
@@ -122,11 +84,11 @@ impl Client {
     }
 
     pub(crate) fn config(&self) -> &ClientConfig {
-        &self.shared.config
+        self.view.config()
     }
 
     pub(crate) fn metadata(&self) -> MutexGuard<'_, Metadata> {
-        self.shared.metadata()
+        self.view.metadata()
     }
 
     /// The cluster's id, once it answered.
@@ -200,7 +162,7 @@ impl Client {
         auto_create: AutoCreate,
         seen_generation: u64,
     ) -> Result<()> {
-        let _one_at_a_time = self.shared.refreshing.lock().await;
+        let _one_at_a_time = self.view.refreshing.lock().await;
         {
             let metadata = self.metadata();
             let known = topics.iter().all(|topic| metadata.topic(topic).is_some());

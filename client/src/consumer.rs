@@ -77,8 +77,15 @@ pub struct Consumer {
     _handle: Arc<Handle>,
 }
 
+impl Client {
+    /// A consumer of its own connections and memory, with nothing assigned yet.
+    pub fn consumer(&self, config: ConsumerConfig) -> Consumer {
+        Consumer::start(self.with_own_connections(), config)
+    }
+}
+
 impl Consumer {
-    pub(crate) fn start(client: Client, config: ConsumerConfig) -> Consumer {
+    fn start(client: Client, config: ConsumerConfig) -> Consumer {
         let assignment = Assignment::new(config.offset_reset, client.config().backoff)
             .with_decompressed_bytes_max(config.decompressed_bytes_max);
         let inner = Arc::new(Inner {

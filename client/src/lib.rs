@@ -10,6 +10,7 @@
 mod admin;
 mod backoff;
 mod client;
+mod cluster_view;
 mod config;
 mod connection;
 mod consumer;

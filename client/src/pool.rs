@@ -2,7 +2,7 @@
 //!
 //! Producer, consumer and admin each have their own pool, because Kafka answers a connection's requests in order and a
 //! fetch that waits for records would hold up everything behind it. Invariant: two tasks that want the same broker open
-//! one connection. Metadata is asked through the pool's own connections but kept in the shared cache.
+//! one connection. Metadata is asked through the pool's own connections but kept in the shared view.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -14,7 +14,7 @@ use ottla_protocol::BrokerId;
 use ottla_protocol::codec::Request;
 use parking_lot::Mutex;
 
-use crate::client::Shared;
+use crate::cluster_view::ClusterView;
 use crate::connection::Connection;
 use crate::error::{ClientError, ErrorKind, Result};
 use crate::transport::BrokerAddress;
@@ -23,7 +23,7 @@ use crate::transport::BrokerAddress;
 type Slot = Arc<tokio::sync::Mutex<Option<Arc<Connection>>>>;
 
 pub(crate) struct Pool {
-    shared: Arc<Shared>,
+    view: Arc<ClusterView>,
     slots: Mutex<HashMap<BrokerAddress, Slot, RandomState>>,
 }
 
@@ -34,13 +34,13 @@ impl fmt::Debug for Pool {
 }
 
 impl Pool {
-    pub(crate) fn new(shared: Arc<Shared>) -> Pool {
-        Pool { shared, slots: Mutex::default() }
+    pub(crate) fn new(view: Arc<ClusterView>) -> Pool {
+        Pool { view, slots: Mutex::default() }
     }
 
     /// A connection to a broker of the cluster.
     pub(crate) async fn broker(&self, id: BrokerId) -> Result<Arc<Connection>> {
-        let address = self.shared.metadata().broker(id).map(|broker| broker.address.clone());
+        let address = self.view.metadata().broker(id).map(|broker| broker.address.clone());
         match address {
             Some(address) => self.at(&address).await,
             None => {
@@ -56,12 +56,12 @@ impl Pool {
             return Ok(open);
         }
         let mut candidates: Vec<BrokerAddress> =
-            self.shared.metadata().brokers().into_iter().map(|broker| broker.address).collect();
+            self.view.metadata().brokers().into_iter().map(|broker| broker.address).collect();
         if !candidates.is_empty() {
             let first = (rand::random::<u64>() % candidates.len() as u64) as usize;
             candidates.rotate_left(first);
         }
-        candidates.extend(self.shared.config().bootstrap.iter().cloned());
+        candidates.extend(self.view.config().bootstrap.iter().cloned());
         let mut failure = ClientError::invalid("connect", "the bootstrap list is empty");
         for address in &candidates {
             match self.at(address).await {
@@ -86,7 +86,7 @@ impl Pool {
         if let Some(open) = slot.as_ref().filter(|connection| !connection.is_closed()) {
             return Ok(Arc::clone(open));
         }
-        let connection = Arc::new(Connection::open(address, self.shared.config()).await?);
+        let connection = Arc::new(Connection::open(address, self.view.config()).await?);
         *slot = Some(Arc::clone(&connection));
         Ok(connection)
     }

@@ -182,8 +182,15 @@ pub struct Producer {
     _handle: Arc<Handle>,
 }
 
+impl Client {
+    /// A producer of its own connections and memory.
+    pub fn producer(&self, config: ProducerConfig) -> Producer {
+        Producer::start(self.with_own_connections(), config)
+    }
+}
+
 impl Producer {
-    pub(crate) fn start(client: Client, config: ProducerConfig) -> Producer {
+    fn start(client: Client, config: ProducerConfig) -> Producer {
         let inner = Arc::new(Inner {
             rules: config.queue_rules(client.config().backoff),
             memory: MemoryBudget::new(config.buffer_bytes_max),
