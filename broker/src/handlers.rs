@@ -11,7 +11,7 @@ pub(crate) use self::fetch::FetchKey;
 use bytes::Bytes;
 use ottla_protocol::codec::{Request, decode_request};
 use ottla_protocol::frame::{self, RequestHeader};
-use ottla_protocol::{ApiKey, api};
+use ottla_protocol::{ApiKey, ApiRange, api};
 use tracing::error;
 
 use crate::connection::{ConnectionHandle, Handled, Order};
@@ -102,7 +102,7 @@ pub(crate) fn begin(
         CloseReason::UnsupportedVersion { api_key: header.api_key, api_version: header.api_version };
     let Some(api) = header.api() else { return Err(unsupported) };
     let context = RequestContext { core: Arc::clone(core), connection: Arc::clone(connection), header };
-    if !api::served(api).is_some_and(|row| row.serves(context.api_version())) {
+    if !served_range(api).is_some_and(|row| row.serves(context.api_version())) {
         if api == ApiKey::ApiVersions {
             return Ok(Handled::Done(api_versions::refuse_version(&context)));
         }
@@ -160,6 +160,20 @@ served! {
     OffsetDelete => later(offset_delete),
     DescribeCluster => now(describe_cluster),
     DescribeTopicPartitions => now(describe_topic_partitions),
+}
+
+/// The highest version that a handler understands where the codec speaks more.
+const fn handled_max(api: ApiKey) -> i16 {
+    match api {
+        ApiKey::OffsetCommit | ApiKey::OffsetFetch => 8,
+        _ => i16::MAX,
+    }
+}
+
+/// The versions of an API that are handled and so advertised.
+pub(crate) fn served_range(api: ApiKey) -> Option<ApiRange> {
+    let spoken = api::served(api)?;
+    Some(ApiRange { max: spoken.max.min(handled_max(api)), ..*spoken })
 }
 
 fn whole<R: Request>(

@@ -154,7 +154,11 @@ fn commit_request(group: &Str, topic: &str, offset: i64) -> OffsetCommitRequest 
     };
     OffsetCommitRequest {
         group_id: group.clone(),
-        topics: vec![OffsetCommitRequestTopic { name: topic.into(), partitions: vec![partition] }],
+        topics: vec![OffsetCommitRequestTopic {
+            name: topic.into(),
+            partitions: vec![partition],
+            ..OffsetCommitRequestTopic::default()
+        }],
         ..Default::default()
     }
 }
@@ -315,11 +319,19 @@ fn many_groups_are_asked_for_at_once_and_null_asks_for_all_topics() {
     for (group, offset) in groups.iter().zip([7, 8]) {
         assert_eq!(commit(&mut client, 8, commit_request(group, &topic, offset)), ErrorCode::NONE);
     }
-    let wanted = OffsetFetchRequestTopics { name: topic.as_str().into(), partition_indexes: vec![0, 1] };
+    let wanted = OffsetFetchRequestTopics {
+        name: topic.as_str().into(),
+        partition_indexes: vec![0, 1],
+        ..OffsetFetchRequestTopics::default()
+    };
     let request = OffsetFetchRequest {
         groups: vec![
-            OffsetFetchRequestGroup { group_id: groups[0].clone(), topics: None },
-            OffsetFetchRequestGroup { group_id: groups[1].clone(), topics: Some(vec![wanted]) },
+            OffsetFetchRequestGroup { group_id: groups[0].clone(), ..OffsetFetchRequestGroup::default() },
+            OffsetFetchRequestGroup {
+                group_id: groups[1].clone(),
+                topics: Some(vec![wanted]),
+                ..OffsetFetchRequestGroup::default()
+            },
         ],
         require_stable: true,
         ..Default::default()

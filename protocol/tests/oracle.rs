@@ -6,11 +6,18 @@ mod dice;
 
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::error::ResponseError;
-use kafka_protocol::messages::{ApiKey as OracleKey, RequestKind, ResponseKind};
+use kafka_protocol::messages::{
+    ApiKey as OracleKey, ConsumerProtocolAssignment as OracleAssignment,
+    ConsumerProtocolSubscription as OracleSubscription, RequestKind, ResponseKind,
+};
+use kafka_protocol::protocol::{Decodable, Encodable};
 use ottla_protocol::codec::{Message, Request, decode, encode};
 use ottla_protocol::error::ERROR_TABLE;
+use ottla_protocol::messages::consumer_protocol::{
+    self, ConsumerProtocolAssignment, ConsumerProtocolSubscription,
+};
 use ottla_protocol::messages::{self, RequestVisitor};
-use ottla_protocol::{API_TABLE, ApiRange, ErrorCode};
+use ottla_protocol::{API_TABLE, ApiKey, ApiRange, ErrorCode};
 
 /// Random messages for each API, version and direction.
 const SEEDS: u64 = 48;
@@ -24,7 +31,7 @@ impl RequestVisitor for Agree {
     fn visit<R: Request>(self) -> u64 {
         let api = self.0;
         let mut messages = 0;
-        for version in api.versions() {
+        for version in api.versions().filter(|version| is_known_to_oracle(api.key, *version)) {
             for seed in 0..SEEDS {
                 let what = format!("{} v{version} seed {seed}", api.key);
                 check::<R>(api, version, seed, &format!("{what} request"), oracle_request);
@@ -34,6 +41,11 @@ impl RequestVisitor for Agree {
         }
         messages
     }
+}
+
+/// The oracle stops at the schemas of Kafka 4.1. What came later is judged by frames of Kafka itself, in `golden.rs`.
+fn is_known_to_oracle(key: ApiKey, version: i16) -> bool {
+    !matches!((key, version), (ApiKey::OffsetCommit | ApiKey::OffsetFetch, 10))
 }
 
 /// What the oracle encodes of the message that it decodes.
@@ -111,4 +123,27 @@ fn error_codes_are_named_and_retriable_as_in_kafka() {
             assert_eq!(theirs.is_retriable(), row.retriable, "{row:?}");
         }
     }
+}
+
+/// Checks one kind of blob that consumers exchange, in all versions.
+fn check_blob<M: Message, O: Encodable + Decodable>() {
+    for version in 0..=consumer_protocol::VERSION_MAX {
+        for seed in 0..SEEDS {
+            let message: M = dice::random(version, seed);
+            let ours = consumer_protocol::encode(message.clone(), version).unwrap();
+            let mut body = ours.slice(2..);
+            let theirs = O::decode(&mut body, version).unwrap();
+            assert!(body.is_empty(), "v{version} seed {seed}: the oracle left {} bytes", body.len());
+            let mut again = BytesMut::from(&version.to_be_bytes()[..]);
+            theirs.encode(&mut again, version).unwrap();
+            assert_eq!(again, ours, "v{version} seed {seed}: the oracle encodes {message:?} differently");
+            assert_eq!(consumer_protocol::decode(again.freeze()).unwrap(), (version, message));
+        }
+    }
+}
+
+#[test]
+fn subscriptions_and_assignments_of_consumers_are_encoded_and_decoded_as_kafka_does() {
+    check_blob::<ConsumerProtocolSubscription, OracleSubscription>();
+    check_blob::<ConsumerProtocolAssignment, OracleAssignment>();
 }

@@ -9,9 +9,9 @@ use ottla_protocol::frame;
 use ottla_protocol::messages::api_versions::{
     ApiVersion, ApiVersionsRequest, ApiVersionsResponse, FinalizedFeatureKey, SupportedFeatureKey,
 };
-use ottla_protocol::{ApiKey, ErrorCode, api};
+use ottla_protocol::{ApiKey, ErrorCode};
 
-use super::{RequestContext, SERVED, not_encodable};
+use super::{RequestContext, SERVED, not_encodable, served_range};
 use crate::response::{Reply, Response};
 
 /// The first version whose clients understand a feature that begins at 0.
@@ -68,7 +68,7 @@ pub(super) fn refuse_version(context: &RequestContext) -> Reply {
 }
 
 fn row_of(api: ApiKey) -> Option<ApiVersion> {
-    let row = api::served(api)?;
+    let row = served_range(api)?;
     Some(ApiVersion { api_key: api.key(), min_version: row.advertised_min, max_version: row.max })
 }
 

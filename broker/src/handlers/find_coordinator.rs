@@ -1,4 +1,4 @@
-//! FindCoordinator (10), versions 0 to 4: which broker coordinates a group (KIP-699 asks for many at once).
+//! FindCoordinator (10), versions 0 to 6: which broker coordinates a group (KIP-699 asks for many at once).
 //!
 //! With one broker that is always this one; the request's true work is to create `__consumer_offsets` when the first
 //! group comes, with the replication factor clamped to the brokers that there are. Transactions are not coordinated

@@ -38,6 +38,7 @@ fn refuse(request: &OffsetCommitRequest, error_code: ErrorCode) -> OffsetCommitR
     };
     let topic = |topic: &OffsetCommitRequestTopic| OffsetCommitResponseTopic {
         name: topic.name.clone(),
+        topic_id: topic.topic_id,
         partitions: topic.partitions.iter().map(partition).collect(),
     };
     OffsetCommitResponse {

@@ -29,10 +29,12 @@ pub(super) async fn handle(context: RequestContext, request: OffsetFetchRequest)
     let wanted = |topic: OffsetFetchRequestTopic| OffsetFetchRequestTopics {
         name: topic.name,
         partition_indexes: topic.partition_indexes,
+        ..OffsetFetchRequestTopics::default()
     };
     let group = OffsetFetchRequestGroup {
         group_id: request.group_id,
         topics: request.topics.map(|topics| topics.into_iter().map(wanted).collect()),
+        ..OffsetFetchRequestGroup::default()
     };
     let mut answer = fetch(&context, &group).await;
     if answer.error_code.is_error() && context.api_version() < ERROR_SINCE {
@@ -66,6 +68,7 @@ fn all_with(group: &OffsetFetchRequestGroup, error_code: ErrorCode) -> Vec<Offse
     };
     let topic = |topic: &OffsetFetchRequestTopics| OffsetFetchResponseTopics {
         name: topic.name.clone(),
+        topic_id: topic.topic_id,
         partitions: topic.partition_indexes.iter().map(partition).collect(),
     };
     group.topics.iter().flatten().map(topic).collect()

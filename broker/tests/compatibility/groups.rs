@@ -144,7 +144,11 @@ fn commit(client: &mut Client, group: &Str, topic: &str, metadata: Option<&str>)
     };
     let request = OffsetCommitRequest {
         group_id: group.clone(),
-        topics: vec![OffsetCommitRequestTopic { name: Str::from(topic), partitions: vec![partition] }],
+        topics: vec![OffsetCommitRequestTopic {
+            name: Str::from(topic),
+            partitions: vec![partition],
+            ..OffsetCommitRequestTopic::default()
+        }],
         ..OffsetCommitRequest::default()
     };
     client.call(8, request).topics[0].partitions[0].error_code

@@ -131,7 +131,8 @@ impl<W> GroupShard<W> {
                 let partition_index = partition.partition_index;
                 partitions.push(OffsetCommitResponsePartition { partition_index, error_code });
             }
-            response.topics.push(OffsetCommitResponseTopic { name: topic.name.clone(), partitions });
+            let (name, topic_id) = (topic.name.clone(), topic.topic_id);
+            response.topics.push(OffsetCommitResponseTopic { name, topic_id, partitions });
         }
         if records.is_empty() {
             self.outbox.answer(waiter, Answer::Commit(response));
@@ -158,6 +159,7 @@ impl<W> GroupShard<W> {
                 .iter()
                 .map(|topic| OffsetFetchResponseTopics {
                     name: topic.name.clone(),
+                    topic_id: topic.topic_id,
                     partitions: topic
                         .partition_indexes
                         .iter()
@@ -176,6 +178,7 @@ impl<W> GroupShard<W> {
                         .iter()
                         .map(|(index, committed)| found(*index, Some(committed)))
                         .collect(),
+                    ..OffsetFetchResponseTopics::default()
                 })
                 .collect(),
         };

@@ -31,6 +31,9 @@ pub enum WireErrorKind {
     /// A length or count is negative, and is not the -1 of null.
     #[error("the length {0} is negative")]
     NegativeLength(i64),
+    /// A version cannot be negative.
+    #[error("the version {0} is negative")]
+    NegativeVersion(i16),
     /// The value is null in a version that does not allow it.
     #[error("the value is null, which this version does not allow")]
     Null,

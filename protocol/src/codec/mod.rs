@@ -24,7 +24,7 @@ pub use message::{Message, Request, decode, decode_request, decode_response, enc
 pub(crate) use message::{message, struct_bytes_min, walk_field, walk_tagged};
 pub use rule::Rule;
 pub use text::Str;
-pub use types::{FetchRecords, Wire};
+pub use types::{FetchRecords, Float64, Wire};
 
 /// What walks along a message's fields: the [`Decoder`] or the [`Encoder`].
 pub trait Follower {

@@ -3,6 +3,8 @@
 //! Each says how a follower walks it, and how few bytes it can take on the wire; the latter bounds how many elements an
 //! array can truthfully claim.
 
+use std::fmt;
+
 use bytes::Bytes;
 use uuid::Uuid;
 
@@ -81,6 +83,40 @@ impl Wire for bool {
         let mut byte = [u8::from(*self)];
         f.fixed(&mut byte)?;
         *self = byte != [0];
+        Ok(())
+    }
+}
+
+/// A number of 64 bits with a fraction. It is compared by its bits, so that every value equals itself.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct Float64(u64);
+
+impl Float64 {
+    /// The number.
+    pub const fn get(self) -> f64 {
+        f64::from_bits(self.0)
+    }
+}
+
+impl From<f64> for Float64 {
+    fn from(number: f64) -> Self {
+        Self(number.to_bits())
+    }
+}
+
+impl fmt::Debug for Float64 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.get(), f)
+    }
+}
+
+impl Wire for Float64 {
+    const BYTES_MIN: usize = 8;
+
+    fn walk<F: Follower>(&mut self, f: &mut F, _nullable: bool) -> Result<(), WireError> {
+        let mut bytes = self.0.to_be_bytes();
+        f.fixed(&mut bytes)?;
+        self.0 = u64::from_be_bytes(bytes);
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! FindCoordinator (key 10): which broker coordinates a group or a transactional id.
 //!
-//! Versions 0–4, flexible from 3. 1 asks for transactional ids too (KIP-98), 4 for many keys at once
-//! (KIP-699).
+//! Versions 0–6, flexible from 3. 1 asks for transactional ids too (KIP-98), 4 for many keys at once
+//! (KIP-699), 5 may answer TRANSACTION_ABORTABLE (KIP-890), 6 asks for share groups (KIP-932).
 
 use crate::codec::{Request, Str, message};
 use crate::{ApiKey, ErrorCode};
@@ -13,7 +13,7 @@ message! {
         pub key: Str; until(3),
         /// 0 group, 1 transactional id, 2 share group.
         pub key_type: i8; since(1),
-        /// The groups or transactional ids.
+        /// The groups or transactional ids; for a share group `group:topic id:partition`.
         pub coordinator_keys: Vec<Str>; since(4),
     }
 

@@ -29,14 +29,20 @@ macro_rules! apis {
     };
 }
 
+pub mod consumer_protocol;
+
 apis! {
+    alter_client_quotas::AlterClientQuotasRequest,
     alter_configs::AlterConfigsRequest,
     api_versions::ApiVersionsRequest,
+    consumer_group_describe::ConsumerGroupDescribeRequest,
+    consumer_group_heartbeat::ConsumerGroupHeartbeatRequest,
     create_partitions::CreatePartitionsRequest,
     create_topics::CreateTopicsRequest,
     delete_groups::DeleteGroupsRequest,
     delete_records::DeleteRecordsRequest,
     delete_topics::DeleteTopicsRequest,
+    describe_client_quotas::DescribeClientQuotasRequest,
     describe_cluster::DescribeClusterRequest,
     describe_configs::DescribeConfigsRequest,
     describe_groups::DescribeGroupsRequest,
@@ -49,6 +55,7 @@ apis! {
     init_producer_id::InitProducerIdRequest,
     join_group::JoinGroupRequest,
     leave_group::LeaveGroupRequest,
+    list_config_resources::ListConfigResourcesRequest,
     list_groups::ListGroupsRequest,
     list_offsets::ListOffsetsRequest,
     metadata::MetadataRequest,

@@ -1,7 +1,10 @@
 //! OffsetCommit (key 8): stores how far a group has read.
 //!
-//! Versions 2–8, flexible from 8. Up to 4 the client chose the retention; 6 brings the leader epoch
-//! (KIP-320), 7 static members (KIP-345).
+//! Versions 2–10, flexible from 8. Up to 4 the client chose the retention; 6 brings the leader epoch
+//! (KIP-320), 7 static members (KIP-345), 9 members of consumer groups (KIP-848). From 10 on a topic goes by its id
+//! alone: whoever sends that version needs the id, whoever answers it gives the id back.
+
+use uuid::Uuid;
 
 use crate::codec::{Request, Str, message};
 use crate::{ApiKey, ErrorCode};
@@ -11,7 +14,7 @@ message! {
     pub struct OffsetCommitRequest {
         /// The group.
         pub group_id: Str,
-        /// The generation of the group, or -1 outside group membership.
+        /// The generation of a classic group, the member epoch of a consumer group, or -1 outside group membership.
         pub generation_id_or_member_epoch: i32 = -1,
         /// The member; empty if it has no id yet.
         pub member_id: Str,
@@ -25,8 +28,10 @@ message! {
 
     /// The offsets in one topic.
     pub struct OffsetCommitRequestTopic {
-        /// The topic's name.
-        pub name: Str,
+        /// The topic's name; empty where the id stands for it.
+        pub name: Str; until(9) ignorable(),
+        /// The topic's id.
+        pub topic_id: Uuid; since(10) ignorable(),
         /// The partitions.
         pub partitions: Vec<OffsetCommitRequestPartition>,
     }
@@ -53,8 +58,10 @@ message! {
 
     /// The result for one topic.
     pub struct OffsetCommitResponseTopic {
-        /// The topic's name.
-        pub name: Str,
+        /// The topic's name; empty where the id stands for it.
+        pub name: Str; until(9) ignorable(),
+        /// The topic's id.
+        pub topic_id: Uuid; since(10) ignorable(),
         /// The partitions.
         pub partitions: Vec<OffsetCommitResponsePartition>,
     }

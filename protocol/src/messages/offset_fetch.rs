@@ -1,7 +1,10 @@
 //! OffsetFetch (key 9): how far groups have read.
 //!
-//! Versions 1–8, flexible from 6. 2 lets null ask for all topics, 5 brings the leader epoch (KIP-320), 7 can
-//! wait for open transactions (KIP-447), 8 asks for many groups (KIP-709).
+//! Versions 1–10, flexible from 6. 2 lets null ask for all topics, 5 brings the leader epoch (KIP-320), 7 can
+//! wait for open transactions (KIP-447), 8 asks for many groups (KIP-709), 9 lets a member of a consumer group say who it
+//! is (KIP-848). From 10 on a topic goes by its id alone.
+
+use uuid::Uuid;
 
 use crate::codec::{Request, Str, message};
 use crate::{ApiKey, ErrorCode};
@@ -31,14 +34,20 @@ message! {
     pub struct OffsetFetchRequestGroup {
         /// The group.
         pub group_id: Str,
+        /// The member that asks, or null.
+        pub member_id: Option<Str>; since(9) ignorable(),
+        /// The member's epoch, or -1.
+        pub member_epoch: i32 = -1; since(9) ignorable(),
         /// The topics, or null for all.
         pub topics: Option<Vec<OffsetFetchRequestTopics>>,
     }
 
     /// The partitions of one topic.
     pub struct OffsetFetchRequestTopics {
-        /// The topic's name.
-        pub name: Str,
+        /// The topic's name; empty where the id stands for it.
+        pub name: Str; until(9) ignorable(),
+        /// The topic's id.
+        pub topic_id: Uuid; since(10) ignorable(),
         /// The partitions.
         pub partition_indexes: Vec<i32>,
     }
@@ -89,8 +98,10 @@ message! {
 
     /// The offsets in one topic.
     pub struct OffsetFetchResponseTopics {
-        /// The topic's name.
-        pub name: Str,
+        /// The topic's name; empty where the id stands for it.
+        pub name: Str; until(9) ignorable(),
+        /// The topic's id.
+        pub topic_id: Uuid; since(10) ignorable(),
         /// The partitions.
         pub partitions: Vec<OffsetFetchResponsePartitions>,
     }

@@ -22,7 +22,11 @@ fn commit_of(generation: i32, member: &str, offset: i64, metadata: &str) -> Offs
         group_id: "g".into(),
         generation_id_or_member_epoch: generation,
         member_id: member.into(),
-        topics: vec![OffsetCommitRequestTopic { name: "t".into(), partitions: vec![partition] }],
+        topics: vec![OffsetCommitRequestTopic {
+            name: "t".into(),
+            partitions: vec![partition],
+            ..OffsetCommitRequestTopic::default()
+        }],
         ..OffsetCommitRequest::default()
     }
 }
@@ -42,8 +46,17 @@ impl World {
     }
 
     fn position(&self) -> i64 {
-        let topics = Some(vec![OffsetFetchRequestTopics { name: "t".into(), partition_indexes: vec![0] }]);
-        let response = self.shard.fetch_offsets(&OffsetFetchRequestGroup { group_id: "g".into(), topics });
+        let topic = OffsetFetchRequestTopics {
+            name: "t".into(),
+            partition_indexes: vec![0],
+            ..OffsetFetchRequestTopics::default()
+        };
+        let topics = Some(vec![topic]);
+        let response = self.shard.fetch_offsets(&OffsetFetchRequestGroup {
+            group_id: "g".into(),
+            topics,
+            ..OffsetFetchRequestGroup::default()
+        });
         response.topics[0].partitions[0].committed_offset
     }
 
