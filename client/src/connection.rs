@@ -111,6 +111,19 @@ impl Connection {
         self.finish(answer, deadline).await
     }
 
+    /// As [`call`](Connection::call), with a request that depends on the version; `version_max` at most is spoken.
+    pub(crate) async fn call_versioned<R: Request>(
+        &self,
+        version_max: i16,
+        request: impl FnOnce(i16) -> R,
+        deadline: Duration,
+    ) -> Result<R::Response> {
+        let version = self.version::<R>()?.min(version_max);
+        let permit = self.permit().await;
+        let answer = self.start(request(version), version, permit)?;
+        self.finish(answer, deadline).await
+    }
+
     /// Waits for room for one more request.
     pub(crate) async fn permit(&self) -> Permit {
         self.wire.permit().await

@@ -92,6 +92,15 @@ pub enum ErrorKind {
         /// How many it has.
         partition_count: u32,
     },
+    /// The group committed no offset of the partition, and `offset_reset` says to fail then.
+    #[error("the group has committed no offset")]
+    NoCommittedOffset,
+    /// The consumer is not a member of the group now, or another member owns the partitions: they were read again by it.
+    #[error("the consumer lost its place in the group ({})", .code.name())]
+    MembershipLost {
+        /// What the coordinator said.
+        code: ErrorCode,
+    },
     /// The client, producer or consumer was closed.
     #[error("it was closed")]
     Closed,
@@ -117,6 +126,8 @@ impl ErrorKind {
             | ErrorKind::CorruptBatch { .. }
             | ErrorKind::RecordTooLarge { .. }
             | ErrorKind::NoSuchPartition { .. }
+            | ErrorKind::NoCommittedOffset
+            | ErrorKind::MembershipLost { .. }
             | ErrorKind::Closed
             | ErrorKind::InvalidArgument { .. } => false,
         }

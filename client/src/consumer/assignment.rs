@@ -9,8 +9,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
 use ottla_protocol::records::ValidBatch;
-use ottla_protocol::{ErrorCode, Offset, TopicPartition};
+use ottla_protocol::{ErrorCode, LeaderEpoch, Offset, TopicPartition};
 
+pub(crate) use self::handover::Consumed;
 use super::batch::RecordBatch;
 use super::config::OffsetReset;
 use crate::admin::OffsetSpec;
@@ -37,6 +38,8 @@ enum Place {
     Unknown(OffsetSpec),
     /// Being asked of the leader.
     Asked(OffsetSpec),
+    /// To be settled from what the group committed (`handover`).
+    Awaited,
     /// Known.
     At { position: Offset, fetch_offset: Offset },
 }
@@ -46,7 +49,13 @@ struct Partition {
     era: u64,
     place: Place,
     high_watermark: Option<Offset>,
+    /// The epoch of the leader that wrote what lies before the position, if it came from a record.
+    position_epoch: Option<LeaderEpoch>,
+    /// Where the position was when the program last said that it is done, if something was handed out since.
+    held: Option<Consumed>,
     is_paused: bool,
+    /// It is being taken away: nothing of it is fetched or handed out any more.
+    is_retiring: bool,
     is_fetching: bool,
     failures: u32,
     retry_at: Option<Instant>,
@@ -59,6 +68,7 @@ struct Buffered {
     /// Data; none for what is not handed out (control batches, aborted data) but moves the position.
     batch: Option<ValidBatch>,
     next_offset: Offset,
+    leader_epoch: Option<LeaderEpoch>,
     bytes: usize,
 }
 
@@ -101,6 +111,8 @@ pub(crate) struct Assignment {
     partitions: BTreeMap<TopicPartition, Partition>,
     buffer: VecDeque<Buffered>,
     failures: VecDeque<ClientError>,
+    /// Partitions with something handed out that the program is not known to be done with.
+    handed_out: Vec<TopicPartition>,
     buffered_bytes: usize,
     decompressed_bytes_max: usize,
     next_era: u64,
@@ -114,6 +126,7 @@ impl Assignment {
             partitions: BTreeMap::new(),
             buffer: VecDeque::new(),
             failures: VecDeque::new(),
+            handed_out: Vec::new(),
             buffered_bytes: 0,
             decompressed_bytes_max: usize::MAX,
             next_era: 0,
@@ -131,6 +144,7 @@ impl Assignment {
     pub(crate) fn assign(&mut self, partitions: impl IntoIterator<Item = (TopicPartition, StartAt)>) {
         self.partitions.clear();
         self.failures.clear();
+        self.handed_out.clear();
         for (partition, start) in partitions {
             let fresh = self.fresh(start);
             self.partitions.insert(partition, fresh);
@@ -144,7 +158,10 @@ impl Assignment {
             era: self.next_era,
             place: place(start),
             high_watermark: None,
+            position_epoch: None,
+            held: None,
             is_paused: false,
+            is_retiring: false,
             is_fetching: false,
             failures: 0,
             retry_at: None,
@@ -154,7 +171,7 @@ impl Assignment {
     pub(crate) fn seek(&mut self, partition: &TopicPartition, start: StartAt) -> bool {
         let fresh = self.fresh(start);
         let Some(known) = self.partitions.get_mut(partition) else { return false };
-        *known = Partition { is_paused: known.is_paused, ..fresh };
+        *known = Partition { is_paused: known.is_paused, is_retiring: known.is_retiring, ..fresh };
         self.drop_stale();
         true
     }
@@ -182,7 +199,7 @@ impl Assignment {
     pub(crate) fn position(&self, partition: &TopicPartition) -> Option<Offset> {
         match self.partitions.get(partition)?.place {
             Place::At { position, .. } => Some(position),
-            Place::Unknown(_) | Place::Asked(_) => None,
+            Place::Unknown(_) | Place::Asked(_) | Place::Awaited => None,
         }
     }
 
@@ -198,7 +215,7 @@ impl Assignment {
         let mut place = 0;
         while let Some(item) = self.buffer.get(place) {
             let known = self.partitions.get_mut(&item.partition)?;
-            if known.is_paused {
+            if known.is_paused || known.is_retiring {
                 place += 1;
                 continue;
             }
@@ -207,6 +224,11 @@ impl Assignment {
             let Place::At { position, .. } = &mut known.place else { continue };
             let from = *position;
             *position = item.next_offset.max(from);
+            if item.batch.is_some() && known.held.is_none() {
+                known.held = Some(Consumed { offset: from, leader_epoch: known.position_epoch });
+                self.handed_out.push(item.partition.clone());
+            }
+            known.position_epoch = item.leader_epoch;
             if let Some(batch) = item.batch {
                 return Some(Ok(RecordBatch::new(item.partition, batch, from, self.decompressed_bytes_max)));
             }
@@ -224,7 +246,11 @@ impl Assignment {
         let mut wanted = Vec::new();
         for (partition, known) in &mut self.partitions {
             let Place::At { fetch_offset, .. } = known.place else { continue };
-            if known.is_paused || known.is_fetching || known.retry_at.is_some_and(|at| at > now) {
+            if known.is_paused
+                || known.is_retiring
+                || known.is_fetching
+                || known.retry_at.is_some_and(|at| at > now)
+            {
                 continue;
             }
             if accept(partition) {
@@ -299,12 +325,14 @@ impl Assignment {
             }
             reached = next_offset;
             let bytes = batch.size_in_bytes();
+            let leader_epoch = batch.header().partition_leader_epoch;
             let batch = is_handed_out.then_some(batch);
             items.push(Buffered {
                 partition: wanted.partition.clone(),
                 era: wanted.era,
                 batch,
                 next_offset,
+                leader_epoch,
                 bytes,
             });
         }
@@ -360,5 +388,6 @@ fn place(start: StartAt) -> Place {
     }
 }
 
+mod handover;
 #[cfg(test)]
 mod tests;

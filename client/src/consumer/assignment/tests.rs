@@ -4,7 +4,7 @@ use super::*;
 use ottla_protocol::records::{BatchBuilder, Compression, Rules};
 use ottla_protocol::{LeaderEpoch, PartitionIndex, TopicName};
 
-fn partition(index: i32) -> TopicPartition {
+pub(super) fn partition(index: i32) -> TopicPartition {
     TopicPartition::new(TopicName::new("flights").expect("a legal name"), PartitionIndex::new(index))
 }
 
@@ -17,24 +17,24 @@ fn batch(base_offset: i64, records: i64) -> ValidBatch {
     ValidBatch::check(builder.build(), &Rules::stored()).expect("valid")
 }
 
-fn assignment(reset: OffsetReset) -> Assignment {
+pub(super) fn assignment(reset: OffsetReset) -> Assignment {
     let mut assignment = Assignment::new(reset, Backoff::default());
     assignment.assign([(partition(0), StartAt::Offset(Offset::new(2)))]);
     assignment
 }
 
-fn fetched(batches: &[(i64, i64)], end: i64) -> Fetched {
+pub(super) fn fetched(batches: &[(i64, i64)], end: i64) -> Fetched {
     let batches = batches.iter().map(|(base, records)| (batch(*base, *records), true)).collect();
     Fetched { high_watermark: Some(Offset::new(end)), batches }
 }
 
-fn only_wanted(assignment: &mut Assignment, now: Instant) -> Wanted {
+pub(super) fn only_wanted(assignment: &mut Assignment, now: Instant) -> Wanted {
     let mut wanted = assignment.wanted(now, |_| true);
     assert_eq!(wanted.len(), 1);
     wanted.remove(0)
 }
 
-fn offsets(assignment: &mut Assignment) -> Vec<i64> {
+pub(super) fn offsets(assignment: &mut Assignment) -> Vec<i64> {
     let mut offsets = Vec::new();
     while let Some(batch) = assignment.next() {
         let batch = batch.expect("no failure");
