@@ -19,32 +19,50 @@ mod input;
 mod order;
 mod racks;
 mod range;
+mod round_robin;
+mod uniform;
 
 pub use input::{Member, Partition, Topic, TopicIndex};
 
 /// How a group's partitions are divided.
 ///
-/// The first four run in the leader of a classic group, the others in the coordinator of a consumer group (KIP-848).
+/// The leader of a classic group runs one of [`Assignor::CLIENT`], the coordinator of a consumer group (KIP-848) one of
+/// [`Assignor::SERVER`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Assignor {
-    /// Per topic, a run of neighbouring partitions for each member; equal topics are divided alike (client).
+    /// Per topic, a run of neighbouring partitions for each member; equal topics are divided alike. Follows racks if the
+    /// input names any (KIP-881); Kafka's coordinator does not.
     Range,
+    /// All partitions of all topics, dealt to the members one by one.
+    RoundRobin,
+    /// Balanced, and nobody loses more than balance needs. Only for the coordinator, whose target assignment it reads.
+    Uniform,
 }
 
 impl Assignor {
     /// What a client may offer in JoinGroup.
-    pub const CLIENT: &[Assignor] = &[Assignor::Range];
+    pub const CLIENT: &[Assignor] = &[Assignor::Range, Assignor::RoundRobin];
+
+    /// What a coordinator may offer to consumer groups; the first is what it takes if nobody asks for one.
+    pub const SERVER: &[Assignor] = &[Assignor::Uniform, Assignor::Range, Assignor::RoundRobin];
 
     /// The name that stands on the wire.
     pub fn name(self) -> &'static str {
         match self {
             Assignor::Range => "range",
+            Assignor::RoundRobin => "roundrobin",
+            Assignor::Uniform => "uniform",
         }
     }
 
     /// The assignor of this name that runs in the leader of a classic group.
     pub fn client_named(name: &str) -> Option<Assignor> {
         Self::CLIENT.iter().copied().find(|assignor| assignor.name() == name)
+    }
+
+    /// The assignor of this name that runs in the coordinator of a consumer group.
+    pub fn server_named(name: &str) -> Option<Assignor> {
+        Self::SERVER.iter().copied().find(|assignor| assignor.name() == name)
     }
 
     /// Divides the partitions of `topics` among `members`: one row per member, in the order given, each sorted by the
@@ -59,6 +77,8 @@ impl Assignor {
         input::check(topics, members);
         let mut rows = match self {
             Assignor::Range => range::assign(topics, members),
+            Assignor::RoundRobin => round_robin::assign(topics, members),
+            Assignor::Uniform => uniform::assign(topics, members),
         };
         for row in &mut rows {
             row.sort_unstable();

@@ -31,6 +31,13 @@ pub(crate) fn topics_by_name(topics: &[Topic<'_>]) -> Vec<usize> {
     order
 }
 
+/// The indexes of all members, in the order of their ids.
+pub(crate) fn members_by_id(members: &[Member<'_>]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..members.len()).collect();
+    order.sort_by(|left, right| by_utf16(members[*left].member_id, members[*right].member_id));
+    order
+}
+
 /// The indexes of all members, static ones first.
 pub(crate) fn members_by_instance(members: &[Member<'_>]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..members.len()).collect();
