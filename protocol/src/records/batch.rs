@@ -50,6 +50,11 @@ impl ValidBatch {
         Ok(batch.with_timestamps(batch.header.attributes.timestamp_type(), checked.max_timestamp))
     }
 
+    /// A batch that this crate has just built itself.
+    pub(super) fn trusted(header: BatchHeader, bytes: Bytes) -> ValidBatch {
+        ValidBatch { header, bytes }
+    }
+
     /// The verified header.
     pub fn header(&self) -> &BatchHeader {
         &self.header
@@ -146,7 +151,7 @@ impl ValidBatch {
         Ok(RecordIter::new(&self.header, self.uncompressed_records(limit)?))
     }
 
-    fn uncompressed_records(&self, limit: OutputLimit) -> Result<Bytes, BatchError> {
+    pub(super) fn uncompressed_records(&self, limit: OutputLimit) -> Result<Bytes, BatchError> {
         match self.compression() {
             Compression::None => Ok(self.bytes.slice(BATCH_HEADER_BYTES..)),
             packed => decompress(packed, &self.bytes[BATCH_HEADER_BYTES..], limit).map(Bytes::from),

@@ -125,6 +125,11 @@ impl Attributes {
         self.with(Self::CONTROL, control)
     }
 
+    /// With the base timestamp field standing for a deletion horizon, or not.
+    pub(super) fn with_delete_horizon(self, set: bool) -> Self {
+        self.with(Self::DELETE_HORIZON, set)
+    }
+
     fn with(self, bit: i16, set: bool) -> Self {
         Attributes(if set { self.0 | bit } else { self.0 & !bit })
     }
@@ -230,6 +235,11 @@ impl BatchHeader {
     /// Size of the whole batch, header included.
     pub fn size_in_bytes(&self) -> usize {
         LOG_OVERHEAD + self.batch_length.max(0) as usize
+    }
+
+    /// The time from which tombstones and transaction markers in the batch may go (KIP-534), if compaction has set it.
+    pub fn delete_horizon(&self) -> Option<i64> {
+        self.attributes.has_delete_horizon().then_some(self.base_timestamp)
     }
 
     /// Offset of the last record.
