@@ -20,6 +20,7 @@ mod order;
 mod racks;
 mod range;
 mod round_robin;
+mod sticky;
 mod uniform;
 
 pub use input::{Member, Partition, Topic, TopicIndex};
@@ -35,13 +36,18 @@ pub enum Assignor {
     Range,
     /// All partitions of all topics, dealt to the members one by one.
     RoundRobin,
+    /// Balanced, and what balance allows stays with its owner; for eager groups.
+    Sticky,
+    /// As sticky, but what another member still owns is withheld until that member has revoked it.
+    CooperativeSticky,
     /// Balanced, and nobody loses more than balance needs. Only for the coordinator, whose target assignment it reads.
     Uniform,
 }
 
 impl Assignor {
     /// What a client may offer in JoinGroup.
-    pub const CLIENT: &[Assignor] = &[Assignor::Range, Assignor::RoundRobin];
+    pub const CLIENT: &[Assignor] =
+        &[Assignor::Range, Assignor::RoundRobin, Assignor::Sticky, Assignor::CooperativeSticky];
 
     /// What a coordinator may offer to consumer groups; the first is what it takes if nobody asks for one.
     pub const SERVER: &[Assignor] = &[Assignor::Uniform, Assignor::Range, Assignor::RoundRobin];
@@ -51,8 +57,16 @@ impl Assignor {
         match self {
             Assignor::Range => "range",
             Assignor::RoundRobin => "roundrobin",
+            Assignor::Sticky => "sticky",
+            Assignor::CooperativeSticky => "cooperative-sticky",
             Assignor::Uniform => "uniform",
         }
+    }
+
+    /// Whether members keep what they own while they rebalance (KIP-429). If so, a member that lost something revokes it
+    /// and joins again, and only then is it handed out.
+    pub fn is_cooperative(self) -> bool {
+        self == Assignor::CooperativeSticky
     }
 
     /// The assignor of this name that runs in the leader of a classic group.
@@ -78,6 +92,8 @@ impl Assignor {
         let mut rows = match self {
             Assignor::Range => range::assign(topics, members),
             Assignor::RoundRobin => round_robin::assign(topics, members),
+            Assignor::Sticky => sticky::assign(topics, members),
+            Assignor::CooperativeSticky => sticky::assign_cooperatively(topics, members),
             Assignor::Uniform => uniform::assign(topics, members),
         };
         for row in &mut rows {

@@ -49,6 +49,11 @@ impl Racks {
         self.of_member[member]
     }
 
+    /// The racks of a partition's replicas, ascending.
+    pub(crate) fn of_replicas(&self, topic: usize, partition: u32) -> &[u32] {
+        &self.of_partition[topic][partition as usize]
+    }
+
     /// Whether a replica of this partition stands in the rack of this member. True for a member without a rack: it has no
     /// wish that could be disappointed.
     pub(crate) fn matches(&self, member: usize, topic: usize, partition: u32) -> bool {
