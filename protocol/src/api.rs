@@ -242,6 +242,7 @@ pub static API_TABLE: &[ApiRange] = &[
     row(ApiKey::OffsetDelete,             0,  0, NEVER),
     row(ApiKey::DescribeClientQuotas,     0,  1,  1),
     row(ApiKey::AlterClientQuotas,        0,  1,  1),
+    row(ApiKey::DescribeUserScramCredentials, 0, 0, 0),
     row(ApiKey::DescribeCluster,          0,  2,  0),
     row(ApiKey::ConsumerGroupHeartbeat,   0,  1,  0),
     row(ApiKey::ConsumerGroupDescribe,    0,  1,  0),

@@ -23,9 +23,11 @@ mod compression;
 mod control;
 mod crc;
 mod error;
+mod filter;
 mod header;
 mod record;
 mod rules;
+mod unpack_budget;
 mod varint;
 
 pub use batch::{Batches, ValidBatch, batches};
@@ -34,9 +36,11 @@ pub use compression::{Codec, Compression, OutputLimit, UnknownCompression};
 pub use control::{ControlRecord, ControlRecordType, end_transaction_marker};
 pub use crc::{Crc32c, crc32c};
 pub use error::{BatchError, RecordFault};
+pub use filter::{Filtered, HorizonRule};
 pub use header::{
     Attributes, BATCH_HEADER_BYTES, BatchHeader, BatchProducer, MAGIC, NO_TIMESTAMP, STAMPED_PREFIX_BYTES,
     TimestampType,
 };
 pub use record::{Header, Headers, Record, RecordIter, RecordRef};
 pub use rules::{Origin, Rules, TimestampBounds};
+pub use unpack_budget::UnpackBudget;

@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use ottla_protocol::records::{
     BatchBuilder, BatchError, BatchHeader, BatchProducer, Compression, OutputLimit, RecordFault, Rules,
-    TimestampBounds, ValidBatch, batches, crc32c, end_transaction_marker,
+    TimestampBounds, UnpackBudget, ValidBatch, batches, crc32c, end_transaction_marker,
 };
 use ottla_protocol::{ErrorCode, ProducerEpoch, ProducerId, Sequence};
 use proptest::prelude::*;
@@ -382,4 +382,39 @@ proptest! {
         resign(&mut batch);
         let _ = ValidBatch::check(batch.into(), &Rules { walk_compressed: true, ..rules() });
     }
+}
+
+/// Batches that each keep their own limit, sent by the dozen.
+#[test]
+fn what_all_batches_of_a_request_unpack_to_is_bounded_and_a_refused_one_is_charged_too() {
+    const BATCH_BYTES: usize = 100_000;
+    let rules = Rules { walk_compressed: true, ..Rules::client(1 << 20) };
+    for compression in [Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd] {
+        let mut builder = BatchBuilder::new(compression);
+        builder.push(0, None, Some(&vec![0; BATCH_BYTES]), &[]).unwrap();
+        let bytes = builder.build();
+        let mut budget = UnpackBudget::new(10 * BATCH_BYTES);
+        let outcomes: Vec<bool> =
+            (0..20).map(|_| ValidBatch::check_within(bytes.clone(), &rules, &mut budget).is_ok()).collect();
+        let (kept, refused) = outcomes.split_at(9);
+        assert!(kept.iter().all(|ok| *ok), "{compression}: {outcomes:?}");
+        assert!(refused.iter().all(|ok| !*ok), "{compression}: {outcomes:?}");
+        assert_eq!(budget.left(), 0, "{compression}");
+        let error = ValidBatch::check_within(bytes.clone(), &rules, &mut budget).unwrap_err();
+        assert_eq!(error, BatchError::UnpackBudget { bytes_max: 10 * BATCH_BYTES });
+        assert_eq!(error.code(), ErrorCode::MESSAGE_TOO_LARGE);
+        // What need not be unpacked costs nothing.
+        assert!(ValidBatch::check_within(bytes, &Rules::client(1 << 20), &mut budget).is_ok());
+    }
+}
+
+#[test]
+fn tiny_batches_are_charged_for_the_work_that_each_makes() {
+    let mut builder = BatchBuilder::new(Compression::Gzip);
+    builder.push(0, None, Some(b"x"), &[]).unwrap();
+    let bytes = builder.build();
+    let rules = Rules { walk_compressed: true, ..Rules::client(1 << 20) };
+    let mut budget = UnpackBudget::new(3 * UnpackBudget::BATCH_BYTES_MIN);
+    let outcomes = [(); 4].map(|()| ValidBatch::check_within(bytes.clone(), &rules, &mut budget).is_ok());
+    assert_eq!(outcomes, [true, true, true, false]);
 }

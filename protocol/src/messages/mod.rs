@@ -48,6 +48,7 @@ apis! {
     describe_groups::DescribeGroupsRequest,
     describe_log_dirs::DescribeLogDirsRequest,
     describe_topic_partitions::DescribeTopicPartitionsRequest,
+    describe_user_scram_credentials::DescribeUserScramCredentialsRequest,
     fetch::FetchRequest,
     find_coordinator::FindCoordinatorRequest,
     heartbeat::HeartbeatRequest,

@@ -12,7 +12,7 @@ use super::header::{at, stamped_prefix};
 use super::rules::{check, check_records};
 use super::{
     BATCH_HEADER_BYTES, BatchError, BatchHeader, Codec, Compression, OutputLimit, RecordIter, Rules,
-    STAMPED_PREFIX_BYTES, TimestampType, crc32c,
+    STAMPED_PREFIX_BYTES, TimestampType, UnpackBudget, crc32c,
 };
 use crate::{LeaderEpoch, Offset};
 
@@ -42,7 +42,19 @@ impl ValidBatch {
     /// # Errors
     /// The first claim that does not hold; [`BatchError::code`] is what to answer.
     pub fn check(bytes: Bytes, rules: &Rules) -> Result<ValidBatch, BatchError> {
-        let checked = check(&bytes, rules)?;
+        ValidBatch::check_within(bytes, rules, &mut UnpackBudget::unlimited())
+    }
+
+    /// As [`ValidBatch::check`], within what is left of a request's budget.
+    ///
+    /// # Errors
+    /// Those of `check`, and `UnpackBudget`.
+    pub fn check_within(
+        bytes: Bytes,
+        rules: &Rules,
+        budget: &mut UnpackBudget,
+    ) -> Result<ValidBatch, BatchError> {
+        let checked = check(&bytes, rules, budget)?;
         let batch = ValidBatch { header: checked.header, bytes };
         if checked.max_timestamp == batch.header.max_timestamp {
             return Ok(batch);
@@ -126,7 +138,20 @@ impl ValidBatch {
     /// # Errors
     /// What [`ValidBatch::records`] may say of records that were never unpacked before.
     pub fn recompressed(&self, codec: Codec, limit: OutputLimit) -> Result<ValidBatch, BatchError> {
-        let records = self.uncompressed_records(limit)?;
+        self.recompressed_within(codec, limit, &mut UnpackBudget::unlimited())
+    }
+
+    /// As [`ValidBatch::recompressed`], within what is left of a request's budget.
+    ///
+    /// # Errors
+    /// Those of `recompressed`, and `UnpackBudget`.
+    pub fn recompressed_within(
+        &self,
+        codec: Codec,
+        limit: OutputLimit,
+        budget: &mut UnpackBudget,
+    ) -> Result<ValidBatch, BatchError> {
+        let records = self.unpack(limit, budget)?;
         if self.compression() != Compression::None {
             check_records(&records, &self.header)?;
         }
@@ -152,9 +177,13 @@ impl ValidBatch {
     }
 
     pub(super) fn uncompressed_records(&self, limit: OutputLimit) -> Result<Bytes, BatchError> {
+        self.unpack(limit, &mut UnpackBudget::unlimited())
+    }
+
+    fn unpack(&self, limit: OutputLimit, budget: &mut UnpackBudget) -> Result<Bytes, BatchError> {
         match self.compression() {
             Compression::None => Ok(self.bytes.slice(BATCH_HEADER_BYTES..)),
-            packed => decompress(packed, &self.bytes[BATCH_HEADER_BYTES..], limit).map(Bytes::from),
+            packed => decompress(packed, &self.bytes[BATCH_HEADER_BYTES..], limit, budget).map(Bytes::from),
         }
     }
 }

@@ -13,7 +13,7 @@ mod zstandard;
 use std::fmt;
 use std::str::FromStr;
 
-use super::BatchError;
+use super::{BatchError, UnpackBudget};
 
 /// How the records of a batch are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -136,13 +136,20 @@ pub(super) fn compress(codec: Codec, records: &[u8], into: &mut Vec<u8>) {
 /// Unpacks the records of a batch.
 ///
 /// # Errors
-/// `Decompression` for bytes that the codec does not understand, `DecompressedTooLarge` past the limit.
+/// `Decompression` for bytes that the codec does not understand, `DecompressedTooLarge` past the limit, `UnpackBudget`
+/// past what is left of the budget.
 pub(super) fn decompress(
     compression: Compression,
     packed: &[u8],
     limit: OutputLimit,
+    budget: &mut UnpackBudget,
 ) -> Result<Vec<u8>, BatchError> {
-    let mut output = Output { bytes: Vec::new(), allowance: limit.allowance(packed.len()) };
+    let over_budget = BatchError::UnpackBudget { bytes_max: budget.bytes_max() };
+    if budget.left() == 0 {
+        return Err(over_budget);
+    }
+    let limited = limit.allowance(packed.len());
+    let mut output = Output { bytes: Vec::new(), allowance: limited.min(budget.left()) };
     let unpacked = match compression {
         Compression::None => output.extend(packed),
         Compression::Gzip => gzip::decompress(packed, &mut output),
@@ -150,9 +157,11 @@ pub(super) fn decompress(
         Compression::Lz4 => lz4::decompress(packed, &mut output),
         Compression::Zstd => zstandard::decompress(packed, &mut output),
     };
+    budget.charge(output.bytes.len());
     match unpacked {
         Ok(()) => Ok(output.bytes),
         Err(Stopped::Damaged) => Err(BatchError::Decompression(compression)),
+        Err(Stopped::TooLarge) if output.allowance < limited => Err(over_budget),
         Err(Stopped::TooLarge) => {
             Err(BatchError::DecompressedTooLarge { compression, bytes_max: output.allowance })
         }

@@ -124,6 +124,12 @@ pub enum BatchError {
         /// The limit that was hit.
         bytes_max: usize,
     },
+    /// This batch and those before it in the request would unpack to more than a request may.
+    #[error("the batches of the request unpack to more than {bytes_max} bytes together")]
+    UnpackBudget {
+        /// What one request may unpack to.
+        bytes_max: usize,
+    },
 }
 
 /// What is wrong with one record.
@@ -159,9 +165,10 @@ impl BatchError {
             BatchError::LengthTooSmall(_)
             | BatchError::UnknownMagic(_)
             | BatchError::ChecksumMismatch { .. } => ErrorCode::CORRUPT_MESSAGE,
-            BatchError::TooLarge { .. } | BatchError::DecompressedTooLarge { .. } => {
-                ErrorCode::MESSAGE_TOO_LARGE
-            }
+            // A client that gets this splits its batches and sends smaller requests, which then fit.
+            BatchError::TooLarge { .. }
+            | BatchError::DecompressedTooLarge { .. }
+            | BatchError::UnpackBudget { .. } => ErrorCode::MESSAGE_TOO_LARGE,
             BatchError::UnknownCompression(_) | BatchError::CompressionNotAllowed(_) => {
                 ErrorCode::UNSUPPORTED_COMPRESSION_TYPE
             }

@@ -10,7 +10,7 @@ use super::record::{Skimmed, append_time, skim};
 use super::varint::Cursor;
 use super::{
     BATCH_HEADER_BYTES, BatchError, BatchHeader, Compression, NO_TIMESTAMP, OutputLimit, RecordFault,
-    RecordRef, crc32c,
+    RecordRef, UnpackBudget, crc32c,
 };
 
 /// Where a batch comes from.
@@ -113,7 +113,7 @@ pub(super) struct Checked {
 }
 
 /// Checks one whole batch. Sizes come first and the checksum second: past it, every lie is the sender's.
-pub(super) fn check(bytes: &[u8], rules: &Rules) -> Result<Checked, BatchError> {
+pub(super) fn check(bytes: &[u8], rules: &Rules, budget: &mut UnpackBudget) -> Result<Checked, BatchError> {
     let header = BatchHeader::parse(bytes)?;
     let size = header.size_in_bytes();
     if bytes.len() < size {
@@ -138,7 +138,7 @@ pub(super) fn check(bytes: &[u8], rules: &Rules) -> Result<Checked, BatchError> 
         max_timestamp = match compression {
             Compression::None => walk(packed, &header, rules)?,
             _ if rules.must_unpack(&header) => {
-                walk(&decompress(compression, packed, rules.output)?, &header, rules)?
+                walk(&decompress(compression, packed, rules.output, budget)?, &header, rules)?
             }
             _ => {
                 rules.timestamps.check(max_timestamp, None)?;
