@@ -16,6 +16,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("cluster", 1),
     ("client", 1),
     ("broker", 2),
+    ("load", 2),
     ("cli", 3),
     ("chaos", 3),
     ("benches", 3),

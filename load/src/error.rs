@@ -1,0 +1,59 @@
+//! Why a run broke off.
+
+use std::io;
+
+use ottla_client::ClientError;
+use ottla_protocol::ErrorCode;
+use ottla_protocol::codec::WireError;
+use ottla_protocol::records::BatchError;
+
+/// The outcome of a fallible operation of this crate.
+pub type Result<T, E = LoadError> = std::result::Result<T, E>;
+
+/// Why a run broke off. A retry cannot help the figures, so there is none.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// No connection.
+    #[error("cannot connect to {address}: {error}")]
+    Connect {
+        /// Whom to.
+        address: String,
+        /// Why.
+        error: io::Error,
+    },
+    /// The broker hung up or said nothing for too long.
+    #[error("{address} broke off: {error}")]
+    Broken {
+        /// Who.
+        address: String,
+        /// How.
+        error: io::Error,
+    },
+    /// The broker answered with an error.
+    #[error("{request} was refused with {}: {}", code.name(), code.sentence())]
+    Refused {
+        /// Which request.
+        request: &'static str,
+        /// Why.
+        code: ErrorCode,
+    },
+    /// The answer is not Kafka's.
+    #[error("the answer is not Kafka's: {0}")]
+    Wire(#[from] WireError),
+    /// What was read is not what can have been written.
+    #[error("a damaged record batch at offset {offset} of partition {partition}: {error}")]
+    Damaged {
+        /// The partition.
+        partition: i32,
+        /// Where.
+        offset: i64,
+        /// What is wrong.
+        error: BatchError,
+    },
+    /// The client library failed.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The plan cannot be carried out.
+    #[error("{0}")]
+    Plan(String),
+}
