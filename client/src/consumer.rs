@@ -87,7 +87,8 @@ impl Client {
 impl Consumer {
     fn start(client: Client, config: ConsumerConfig) -> Consumer {
         let assignment = Assignment::new(config.offset_reset, client.config().backoff)
-            .with_decompressed_bytes_max(config.decompressed_bytes_max);
+            .with_decompressed_bytes_max(config.decompressed_bytes_max)
+            .with_preference_max_age(client.config().metadata_max_age);
         let inner = Arc::new(Inner {
             assignment: Mutex::new(assignment),
             fetches: client.with_own_connections(),

@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ottla_protocol::ErrorCode;
+use ottla_protocol::{ErrorCode, LeaderEpoch, Offset};
 
 /// Shorthand for results of this crate.
 pub type Result<T, E = ClientError> = std::result::Result<T, E>;
@@ -86,6 +86,17 @@ pub enum ErrorKind {
     /// The producer's memory is full; waiting for deliveries frees it.
     #[error("the producer's buffer is full")]
     BufferFull,
+    /// The partition's log was truncated below the consumer's position, and the consumer is not to go back by itself
+    /// (`auto.offset.reset=none`): records that were read are gone (KIP-320).
+    #[error("the log was truncated below the position{}", divergence(.divergent, .divergent_epoch))]
+    LogTruncation {
+        /// The leader epoch of the last record that was read.
+        position_epoch: Option<LeaderEpoch>,
+        /// The first offset at which the log differs from what was read, if it is known.
+        divergent: Option<Offset>,
+        /// The leader epoch of the record before that offset.
+        divergent_epoch: Option<LeaderEpoch>,
+    },
     /// The topic has no such partition.
     #[error("the topic has {partition_count} partitions")]
     NoSuchPartition {
@@ -95,6 +106,9 @@ pub enum ErrorKind {
     /// The group committed no offset of the partition, and `offset_reset` says to fail then.
     #[error("the group has committed no offset")]
     NoCommittedOffset,
+    /// The group is being divided anew.
+    #[error("the group is rebalancing")]
+    RebalanceInProgress,
     /// The consumer is not a member of the group now, or another member owns the partitions: they were read again by it.
     #[error("the consumer lost its place in the group ({})", .code.name())]
     MembershipLost {
@@ -112,6 +126,16 @@ pub enum ErrorKind {
     },
 }
 
+fn divergence(offset: &Option<Offset>, epoch: &Option<LeaderEpoch>) -> String {
+    match (offset, epoch) {
+        (Some(offset), Some(epoch)) => {
+            format!(": it differs from offset {offset} on, after leader epoch {epoch}")
+        }
+        (Some(offset), None) => format!(": it differs from offset {offset} on"),
+        (None, _) => String::new(),
+    }
+}
+
 impl ErrorKind {
     /// Whether the same call can succeed later without anybody changing anything.
     fn is_retriable(&self) -> bool {
@@ -120,11 +144,13 @@ impl ErrorKind {
             ErrorKind::Connect { .. }
             | ErrorKind::Disconnected { .. }
             | ErrorKind::Timeout { .. }
+            | ErrorKind::RebalanceInProgress
             | ErrorKind::BufferFull => true,
             ErrorKind::UnsupportedApi { .. }
             | ErrorKind::Malformed { .. }
             | ErrorKind::CorruptBatch { .. }
             | ErrorKind::RecordTooLarge { .. }
+            | ErrorKind::LogTruncation { .. }
             | ErrorKind::NoSuchPartition { .. }
             | ErrorKind::NoCommittedOffset
             | ErrorKind::MembershipLost { .. }

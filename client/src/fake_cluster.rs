@@ -8,9 +8,9 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ottla_protocol::codec::{FetchRecords, Request, decode_request};
+use ottla_protocol::codec::{Request, decode_request};
 use ottla_protocol::messages::api_versions::{ApiVersion, ApiVersionsRequest, ApiVersionsResponse};
-use ottla_protocol::messages::fetch::{FetchRequest, FetchResponse, FetchableTopicResponse, PartitionData};
+use ottla_protocol::messages::fetch::FetchRequest;
 use ottla_protocol::messages::init_producer_id::{InitProducerIdRequest, InitProducerIdResponse};
 use ottla_protocol::messages::list_offsets::{
     ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsResponse, ListOffsetsTopicResponse,
@@ -19,6 +19,7 @@ use ottla_protocol::messages::metadata::{
     MetadataRequest, MetadataResponse, MetadataResponseBroker, MetadataResponsePartition,
     MetadataResponseTopic,
 };
+use ottla_protocol::messages::offset_for_leader_epoch::OffsetForLeaderEpochRequest;
 use ottla_protocol::messages::produce::{
     PartitionProduceResponse, ProduceRequest, ProduceResponse, TopicProduceResponse,
 };
@@ -42,6 +43,8 @@ pub(crate) struct FakePartition {
     /// Answers for the next fetches.
     pub(crate) fetch_errors: VecDeque<ErrorCode>,
     pub(crate) batch_bytes_max: Option<usize>,
+    /// A follower that clients in a rack are sent to.
+    pub(crate) follower: Option<i32>,
     batches: Vec<ValidBatch>,
     producers: HashMap<i64, i32>,
 }
@@ -52,6 +55,10 @@ pub(crate) struct FakeState {
     pub(crate) partitions: Vec<FakePartition>,
     pub(crate) brokers: Vec<i32>,
     pub(crate) produce_count: usize,
+    pub(crate) metadata_count: usize,
+    /// The topic's id; zero is a cluster without ids.
+    pub(crate) topic_id: u128,
+    pub(crate) fetches: fetches::Fetches,
     next_producer_id: i64,
 }
 
@@ -105,9 +112,18 @@ impl FakeCluster {
         let state = FakeState {
             partitions: (0..partitions).map(partition).collect(),
             brokers: (1..=brokers).collect(),
+            topic_id: 1,
             ..FakeState::default()
         };
         FakeCluster(Arc::new(Mutex::new(state)))
+    }
+
+    /// The topic is deleted and created again with so many partitions.
+    pub(crate) fn recreate_topic(&self, partitions: i32) {
+        let mut state = self.0.lock();
+        let partition = |_| FakePartition { leader: 1, ..FakePartition::default() };
+        state.topic_id += 1;
+        state.partitions = (0..partitions).map(partition).collect();
     }
 
     /// Another broker leads a partition from now on.
@@ -146,9 +162,13 @@ impl FakeCluster {
                 let request = decode_request(body, version).expect("legal");
                 put::<ListOffsetsRequest>(id, version, self.list_offsets(broker, request))
             }
+            ApiKey::OffsetForLeaderEpoch => {
+                let request = decode_request(body, version).expect("legal");
+                put::<OffsetForLeaderEpochRequest>(id, version, self.epoch_ends(broker, &request))
+            }
             ApiKey::Fetch => {
                 let request: FetchRequest = decode_request(body, version).expect("legal");
-                let response = self.fetch(broker, &request);
+                let response = self.fetch(broker, version, request);
                 if response
                     .responses
                     .iter()
@@ -164,7 +184,8 @@ impl FakeCluster {
     }
 
     fn metadata(&self) -> MetadataResponse {
-        let state = self.0.lock();
+        let mut state = self.0.lock();
+        state.metadata_count += 1;
         let broker = |id: &i32| MetadataResponseBroker {
             node_id: *id,
             host: format!("broker-{id}").into(),
@@ -179,6 +200,7 @@ impl FakeCluster {
         };
         let topic = MetadataResponseTopic {
             name: Some(TOPIC.into()),
+            topic_id: uuid::Uuid::from_u128(state.topic_id),
             partitions: (0..).zip(&state.partitions).map(partition).collect(),
             ..Default::default()
         };
@@ -239,38 +261,6 @@ impl FakeCluster {
             };
         ListOffsetsResponse { topics: request.topics.iter().map(topic).collect(), ..Default::default() }
     }
-
-    fn fetch(&self, broker: i32, request: &FetchRequest) -> FetchResponse {
-        let mut state = self.0.lock();
-        let mut partitions = Vec::new();
-        for asked in request.topics.iter().flat_map(|topic| &topic.partitions) {
-            let partition = &mut state.partitions[asked.partition as usize];
-            let end = partition.log_end_offset();
-            let error_code = match partition.fetch_errors.pop_front() {
-                Some(error) => error,
-                None if partition.leader != broker => ErrorCode::NOT_LEADER_OR_FOLLOWER,
-                None if asked.current_leader_epoch < partition.leader_epoch => ErrorCode::FENCED_LEADER_EPOCH,
-                None if asked.fetch_offset > end => ErrorCode::OFFSET_OUT_OF_RANGE,
-                None => ErrorCode::NONE,
-            };
-            let first = partition
-                .batches
-                .iter()
-                .find(|batch| batch.header().next_offset().get() > asked.fetch_offset);
-            let records = first
-                .filter(|_| error_code.is_none())
-                .map(|batch| FetchRecords::Bytes(batch.bytes().clone()));
-            partitions.push(PartitionData {
-                partition_index: asked.partition,
-                error_code,
-                high_watermark: end,
-                records: records.unwrap_or_default(),
-                ..Default::default()
-            });
-        }
-        let responses = vec![FetchableTopicResponse { topic: TOPIC.into(), partitions }];
-        FetchResponse { responses, ..Default::default() }
-    }
 }
 
 fn versions() -> ApiVersionsResponse {
@@ -296,3 +286,4 @@ impl Connector for FakeCluster {
 }
 
 mod dialogues;
+mod fetches;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use foldhash::fast::RandomState;
 use ottla_protocol::messages::metadata::{MetadataResponse, MetadataResponseTopic};
-use ottla_protocol::{BrokerId, ErrorCode, LeaderEpoch, PartitionIndex, TopicId, TopicName};
+use ottla_protocol::{BrokerId, ErrorCode, LeaderEpoch, PartitionIndex, TopicId, TopicName, TopicPartition};
 
 use crate::transport::BrokerAddress;
 
@@ -55,6 +55,15 @@ pub struct TopicInfo {
     pub is_internal: bool,
     /// Its partitions; the place in the list is the index.
     pub partitions: Vec<PartitionInfo>,
+}
+
+/// A leader that was named beside an error (KIP-951).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LeaderHint {
+    pub(crate) leader: BrokerId,
+    pub(crate) leader_epoch: LeaderEpoch,
+    /// Where it is reached, if that was said.
+    pub(crate) broker: Option<BrokerInfo>,
 }
 
 #[derive(Debug)]
@@ -163,16 +172,40 @@ impl Metadata {
         (Some(name), ErrorCode::NONE)
     }
 
+    /// Takes in the new leader of a partition that a broker named in passing. Whether that was news.
+    pub(crate) fn learn_leader(&mut self, partition: &TopicPartition, hint: LeaderHint) -> bool {
+        let Ok(index) = usize::try_from(partition.partition.get()) else { return false };
+        let known =
+            self.topics.get_mut(&partition.topic).and_then(|topic| topic.info.partitions.get_mut(index));
+        let is_reachable = hint.broker.is_some() || self.brokers.contains_key(&hint.leader);
+        match known.filter(|known| is_reachable && known.leader_epoch < Some(hint.leader_epoch)) {
+            None => false,
+            Some(known) => {
+                known.leader = Some(hint.leader);
+                known.leader_epoch = Some(hint.leader_epoch);
+                self.brokers.extend(hint.broker.map(|broker| (broker.id, broker)));
+                true
+            }
+        }
+    }
+
     /// Drops a topic that is gone.
     pub(crate) fn forget(&mut self, name: &str) {
         self.topics.remove(name);
     }
 }
 
+impl BrokerInfo {
+    /// A broker as an answer names it, unless the numbers cannot be right.
+    pub(crate) fn announced(id: i32, host: &str, port: i32, rack: Option<String>) -> Option<BrokerInfo> {
+        let address = BrokerAddress { host: host.to_owned(), port: u16::try_from(port).ok()? };
+        Some(BrokerInfo { id: BrokerId::known(id)?, address, rack })
+    }
+}
+
 fn broker_info(broker: &ottla_protocol::messages::metadata::MetadataResponseBroker) -> Option<BrokerInfo> {
-    let address = BrokerAddress { host: broker.host.to_string(), port: u16::try_from(broker.port).ok()? };
     let rack = broker.rack.as_ref().map(ToString::to_string);
-    Some(BrokerInfo { id: BrokerId::known(broker.node_id)?, address, rack })
+    BrokerInfo::announced(broker.node_id, &broker.host, broker.port, rack)
 }
 
 /// The topic with its partitions in order, or `None` if the list has holes (a broker in the middle of creating it).
@@ -238,6 +271,25 @@ mod tests {
         let leader = metadata.leader("flights", PartitionIndex::new(1));
         assert_eq!(leader, Some((BrokerId::new(2), Some(LeaderEpoch::new(7)))));
         assert_eq!(metadata.generation(), 2);
+    }
+
+    #[test]
+    fn a_leader_named_in_passing_counts_if_it_is_newer_and_can_be_reached() {
+        let mut metadata = Metadata::default();
+        metadata.learn(answer(3, 1, &[0]), Instant::now());
+        let flights = TopicName::new("flights").expect("a legal name");
+        let partition = TopicPartition::new(flights, PartitionIndex::new(0));
+        let hint = |leader: i32, epoch: i32, broker: Option<BrokerInfo>| LeaderHint {
+            leader: BrokerId::new(leader),
+            leader_epoch: LeaderEpoch::new(epoch),
+            broker,
+        };
+        assert!(!metadata.learn_leader(&partition, hint(2, 3, None)), "no newer than what is known");
+        assert!(!metadata.learn_leader(&partition, hint(9, 4, None)), "nobody knows where it is");
+        assert!(metadata.learn_leader(&partition, hint(9, 4, BrokerInfo::announced(9, "far", 9092, None))));
+        let leader = metadata.leader("flights", PartitionIndex::new(0));
+        assert_eq!(leader, Some((BrokerId::new(9), Some(LeaderEpoch::new(4)))));
+        assert!(metadata.broker(BrokerId::new(9)).is_some());
     }
 
     #[test]

@@ -48,7 +48,11 @@ fn fetch_request(partitions: i32) -> FetchRequest {
         partition_max_bytes: 1 << 20,
         ..Default::default()
     };
-    let topic = FetchTopic { topic: Str::from(TOPIC), partitions: (0..partitions).map(partition).collect() };
+    let topic = FetchTopic {
+        topic: Str::from(TOPIC),
+        partitions: (0..partitions).map(partition).collect(),
+        ..Default::default()
+    };
     FetchRequest { max_wait_ms: 500, min_bytes: 1, topics: vec![topic], ..Default::default() }
 }
 
@@ -62,6 +66,7 @@ fn fetch_response(partitions: i32) -> FetchResponse {
     let topic = FetchableTopicResponse {
         topic: Str::from(TOPIC),
         partitions: (0..partitions).map(partition).collect(),
+        ..Default::default()
     };
     FetchResponse { responses: vec![topic], ..Default::default() }
 }

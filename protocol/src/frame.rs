@@ -183,7 +183,8 @@ mod tests {
     fn a_frame_counts_the_regions_that_are_sent_straight_from_a_file() {
         let partitions = [100, 0, 5]
             .map(|len| PartitionData { records: FetchRecords::Region { len }, ..Default::default() });
-        let topic = FetchableTopicResponse { topic: "t".into(), partitions: partitions.into() };
+        let topic =
+            FetchableTopicResponse { topic: "t".into(), partitions: partitions.into(), ..Default::default() };
         let response = FetchResponse { responses: vec![topic], ..Default::default() };
         let frame = encode_response(7, ApiKey::Fetch, 12, response).unwrap();
         let prefix = i32::from_be_bytes(frame.bytes[..4].try_into().unwrap());

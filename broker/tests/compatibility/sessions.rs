@@ -73,7 +73,8 @@ fn rule_05_a_session_gains_and_forgets_partitions() {
     let session_id = open(&mut client, &[&one]).session_id;
     let gained = FetchRequest { topics: vec![fetch_topic(&two, 0, 1 << 20)], ..next(session_id, 1) };
     assert_eq!(told(&client.call(12, gained)), [two.as_str()], "a new partition is told at once");
-    let forgotten = ForgottenTopic { topic: Str::from(one.as_str()), partitions: vec![0] };
+    let forgotten =
+        ForgottenTopic { topic: Str::from(one.as_str()), partitions: vec![0], ..Default::default() };
     let forgets = FetchRequest { forgotten_topics_data: vec![forgotten], ..next(session_id, 2) };
     assert_eq!(told(&client.call(12, forgets)), Vec::<&str>::new());
     client.append(&one, batch(&["a"]));

@@ -78,7 +78,7 @@ pub fn fetch_topic(topic: &str, offset: i64, bytes_max: i32) -> FetchTopic {
         partition_max_bytes: bytes_max,
         ..FetchPartition::default()
     };
-    FetchTopic { topic: Str::from(topic), partitions: vec![partition] }
+    FetchTopic { topic: Str::from(topic), partitions: vec![partition], ..Default::default() }
 }
 
 /// A fetch of partition 0 that does not wait.

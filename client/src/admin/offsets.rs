@@ -89,6 +89,15 @@ impl Admin {
         &self,
         wanted: &[(TopicPartition, OffsetSpec)],
     ) -> Result<Vec<(TopicPartition, Result<ListedOffset>)>> {
+        self.list_offsets_isolated(wanted, 0).await
+    }
+
+    /// The same, where `Latest` means what a consumer of this isolation level (its number on the wire) can read.
+    pub(crate) async fn list_offsets_isolated(
+        &self,
+        wanted: &[(TopicPartition, OffsetSpec)],
+        isolation_level: i8,
+    ) -> Result<Vec<(TopicPartition, Result<ListedOffset>)>> {
         const OPERATION: &str = "list offsets";
         let request = |questions: &ByTopic<OffsetSpec>| {
             let partition = |(index, spec): &(PartitionIndex, OffsetSpec)| ListOffsetsPartition {
@@ -100,7 +109,7 @@ impl Admin {
                 name: name.into(),
                 partitions: partitions.iter().map(partition).collect(),
             });
-            ListOffsetsRequest { replica_id: -1, isolation_level: 0, topics: topics.collect() }
+            ListOffsetsRequest { replica_id: -1, isolation_level, topics: topics.collect() }
         };
         let answers = |response: ListOffsetsResponse| {
             let mut answers = Vec::new();

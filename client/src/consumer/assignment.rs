@@ -2,16 +2,22 @@
 //!
 //! A plain structure; the shell hands in `now` and answers, and does what it says. Each partition has two offsets: the
 //! *fetch offset*, ahead, and the *position*, behind which everything was handed out. Every `assign` and `seek` starts a
-//! new era of the partition; answers and buffered batches of an older era are dropped. Invariants: per partition the
-//! buffer is in offset order and without a gap; `position <= fetch offset`.
+//! new era of the partition; answers and buffered batches of an older era are dropped. Whom to read from, and whether
+//! that log still begins with what was read, is `reading`'s; how a group moves partitions is `handover`'s. Invariants:
+//! per partition the buffer is in offset order and without a gap; `position <= fetch offset`.
+
+mod handover;
+mod reading;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ottla_protocol::records::ValidBatch;
-use ottla_protocol::{ErrorCode, LeaderEpoch, Offset, TopicPartition};
+use ottla_protocol::{BrokerId, ErrorCode, LeaderEpoch, Offset, TopicId, TopicPartition};
 
 pub(crate) use self::handover::Consumed;
+use self::reading::Reading;
+pub(crate) use self::reading::{Cluster, EpochEnd, Leadership, Unchecked};
 use super::batch::RecordBatch;
 use super::config::OffsetReset;
 use crate::admin::OffsetSpec;
@@ -27,6 +33,8 @@ pub enum StartAt {
     Latest,
     /// At this offset.
     Offset(Offset),
+    /// At this offset, if the record before it still is of this leader epoch; otherwise as after a truncation.
+    OffsetAtEpoch(Offset, LeaderEpoch),
     /// At the first record at or after this time, in milliseconds since 1970; behind the last if there is none.
     Timestamp(i64),
 }
@@ -44,10 +52,18 @@ enum Place {
     At { position: Offset, fetch_offset: Offset },
 }
 
+impl Place {
+    /// At an offset, with nothing fetched ahead.
+    fn at(offset: Offset) -> Place {
+        Place::At { position: offset, fetch_offset: offset }
+    }
+}
+
 #[derive(Debug)]
 struct Partition {
     era: u64,
     place: Place,
+    reading: Reading,
     high_watermark: Option<Offset>,
     /// The epoch of the leader that wrote what lies before the position, if it came from a record.
     position_epoch: Option<LeaderEpoch>,
@@ -77,7 +93,15 @@ struct Buffered {
 pub(crate) struct Wanted {
     pub(crate) partition: TopicPartition,
     pub(crate) era: u64,
+    /// Whom to ask.
+    pub(crate) broker: BrokerId,
+    /// Zero if it is not known.
+    pub(crate) topic_id: TopicId,
     pub(crate) fetch_offset: Offset,
+    /// The epoch of the leader, if it is known.
+    pub(crate) leader_epoch: Option<LeaderEpoch>,
+    /// The leader epoch of the record before the fetch offset, if it is known.
+    pub(crate) fetch_epoch: Option<LeaderEpoch>,
 }
 
 /// One partition whose offset must be asked for.
@@ -94,6 +118,10 @@ pub(crate) struct Fetched {
     pub(crate) high_watermark: Option<Offset>,
     /// In offset order; `false` for what moves the position but is not handed out.
     pub(crate) batches: Vec<(ValidBatch, bool)>,
+    /// Where the leader's log and what was read part, if they do.
+    pub(crate) diverging: Option<EpochEnd>,
+    /// A replica that is closer.
+    pub(crate) preferred_replica: Option<BrokerId>,
 }
 
 /// What else an error asks of the shell.
@@ -118,6 +146,8 @@ pub(crate) struct Assignment {
     next_era: u64,
     reset: OffsetReset,
     backoff: Backoff,
+    /// For how long a follower is preferred.
+    preference_max_age: Duration,
 }
 
 impl Assignment {
@@ -132,7 +162,14 @@ impl Assignment {
             next_era: 0,
             reset,
             backoff,
+            preference_max_age: Duration::from_secs(300),
         }
+    }
+
+    /// For how long a follower is read from before the leader is asked again (`metadata.max.age.ms`).
+    pub(crate) fn with_preference_max_age(mut self, age: Duration) -> Self {
+        self.preference_max_age = age;
+        self
     }
 
     /// Bounds what a compressed batch may unpack to.
@@ -157,6 +194,10 @@ impl Assignment {
         Partition {
             era: self.next_era,
             place: place(start),
+            reading: Reading::default().elsewhere(match start {
+                StartAt::OffsetAtEpoch(_, epoch) => Some(epoch),
+                _ => None,
+            }),
             high_watermark: None,
             position_epoch: None,
             held: None,
@@ -171,7 +212,8 @@ impl Assignment {
     pub(crate) fn seek(&mut self, partition: &TopicPartition, start: StartAt) -> bool {
         let fresh = self.fresh(start);
         let Some(known) = self.partitions.get_mut(partition) else { return false };
-        *known = Partition { is_paused: known.is_paused, is_retiring: known.is_retiring, ..fresh };
+        let reading = known.reading.elsewhere(fresh.reading.fetch_epoch);
+        *known = Partition { is_paused: known.is_paused, is_retiring: known.is_retiring, reading, ..fresh };
         self.drop_stale();
         true
     }
@@ -236,31 +278,6 @@ impl Assignment {
         None
     }
 
-    /// The partitions to fetch now; they count as being fetched until [`fetched`](Assignment::fetched) or
-    /// [`failed`](Assignment::failed). `accept` says whether the shell can fetch a partition at the moment.
-    pub(crate) fn wanted(
-        &mut self,
-        now: Instant,
-        mut accept: impl FnMut(&TopicPartition) -> bool,
-    ) -> Vec<Wanted> {
-        let mut wanted = Vec::new();
-        for (partition, known) in &mut self.partitions {
-            let Place::At { fetch_offset, .. } = known.place else { continue };
-            if known.is_paused
-                || known.is_retiring
-                || known.is_fetching
-                || known.retry_at.is_some_and(|at| at > now)
-            {
-                continue;
-            }
-            if accept(partition) {
-                known.is_fetching = true;
-                wanted.push(Wanted { partition: partition.clone(), era: known.era, fetch_offset });
-            }
-        }
-        wanted
-    }
-
     /// The partitions whose offset must be asked for now.
     pub(crate) fn unresolved(&mut self, now: Instant) -> Vec<Unresolved> {
         let mut unresolved = Vec::new();
@@ -280,11 +297,12 @@ impl Assignment {
     }
 
     /// An offset was found.
-    pub(crate) fn resolved(&mut self, unresolved: &Unresolved, offset: Offset) {
+    pub(crate) fn resolved(&mut self, unresolved: &Unresolved, offset: Offset, epoch: Option<LeaderEpoch>) {
         if let Some(known) = self.current(&unresolved.partition, unresolved.era) {
-            known.place = Place::At { position: offset, fetch_offset: offset };
-            known.retry_at = None;
-            known.failures = 0;
+            known.place = Place::at(offset);
+            known.position_epoch = epoch;
+            known.reading = known.reading.elsewhere(epoch);
+            known.recover();
         }
     }
 
@@ -308,12 +326,19 @@ impl Assignment {
     }
 
     /// A fetch brought this.
-    pub(crate) fn fetched(&mut self, wanted: &Wanted, fetched: Fetched) {
+    pub(crate) fn fetched(&mut self, wanted: &Wanted, fetched: Fetched, now: Instant) {
+        let max_age = self.preference_max_age;
         let Some(known) = self.current(&wanted.partition, wanted.era) else { return };
         known.is_fetching = false;
-        known.failures = 0;
-        known.retry_at = None;
+        known.recover();
         known.high_watermark = fetched.high_watermark.or(known.high_watermark);
+        if let Some(replica) = fetched.preferred_replica {
+            known.prefer(replica, now + max_age);
+        }
+        if let (Some(end), Some(leader_epoch)) = (fetched.diverging, wanted.leader_epoch) {
+            self.diverged(&wanted.partition, leader_epoch, Some(end));
+            return;
+        }
         let Place::At { position, fetch_offset } = known.place else { return };
         let mut reached = fetch_offset;
         let mut items = Vec::with_capacity(fetched.batches.len());
@@ -326,6 +351,7 @@ impl Assignment {
             reached = next_offset;
             let bytes = batch.size_in_bytes();
             let leader_epoch = batch.header().partition_leader_epoch;
+            known.reading.fetch_epoch = leader_epoch;
             let batch = is_handed_out.then_some(batch);
             items.push(Buffered {
                 partition: wanted.partition.clone(),
@@ -341,29 +367,47 @@ impl Assignment {
         self.buffer.extend(items);
     }
 
+    /// A fetch brought no news.
+    pub(crate) fn unchanged(&mut self, wanted: &Wanted) {
+        if let Some(known) = self.current(&wanted.partition, wanted.era) {
+            known.is_fetching = false;
+            known.recover();
+        }
+    }
+
     /// A fetch brought an error instead.
     pub(crate) fn failed(&mut self, wanted: &Wanted, error: ClientError, now: Instant) -> Remedy {
-        let (backoff, reset) = (self.backoff, self.reset);
+        let (backoff, reset) = (self.backoff, self.reset.spec());
         let Some(known) = self.current(&wanted.partition, wanted.era) else { return Remedy::None };
         known.is_fetching = false;
-        let out_of_range = error.code() == Some(ErrorCode::OFFSET_OUT_OF_RANGE);
-        let spec = match reset {
-            OffsetReset::Earliest => Some(OffsetSpec::Earliest),
-            OffsetReset::Latest => Some(OffsetSpec::Latest),
-            OffsetReset::Fail => None,
-        };
-        if let (true, Some(spec)) = (out_of_range, spec) {
-            tracing::warn!(%error, "the position is out of range and is reset");
-            known.place = Place::Unknown(spec);
-            return Remedy::None;
-        }
-        if error.is_retriable() {
+        let was_at_follower = known.leave_follower();
+        if error.code() == Some(ErrorCode::OFFSET_OUT_OF_RANGE) {
+            // A follower may lag behind or have deleted more; and what was fetched ahead may be gone where the
+            // position is not.
+            if was_at_follower || self.fall_back(&wanted.partition) {
+                return Remedy::None;
+            }
+            if let (Some(spec), Some(known)) = (reset, self.current(&wanted.partition, wanted.era)) {
+                tracing::warn!(%error, "the position is out of range and is reset");
+                known.place = Place::Unknown(spec);
+                return Remedy::None;
+            }
+        } else if error.is_retriable() {
             known.retry_later(backoff, now);
             return Remedy::RefreshMetadata;
         }
-        known.is_paused = true;
+        if let Some(known) = self.current(&wanted.partition, wanted.era) {
+            known.is_paused = true;
+        }
         self.failures.push_back(error);
         Remedy::None
+    }
+
+    /// The new leader is known already: no reason to wait.
+    pub(crate) fn retry_now(&mut self, wanted: &Wanted) {
+        if let Some(known) = self.current(&wanted.partition, wanted.era) {
+            known.retry_at = None;
+        }
     }
 
     /// The partition, if it is still in this era.
@@ -373,9 +417,26 @@ impl Assignment {
 }
 
 impl Partition {
+    /// Something worked.
+    fn recover(&mut self) {
+        self.retry_at = None;
+        self.failures = 0;
+    }
+
     fn retry_later(&mut self, backoff: Backoff, now: Instant) {
         self.retry_at = Some(now + backoff.delay(self.failures, 0.5));
         self.failures = self.failures.saturating_add(1);
+    }
+}
+
+impl OffsetReset {
+    /// The offset to ask for, if the position is to be reset.
+    fn spec(self) -> Option<OffsetSpec> {
+        match self {
+            OffsetReset::Earliest => Some(OffsetSpec::Earliest),
+            OffsetReset::Latest => Some(OffsetSpec::Latest),
+            OffsetReset::Fail => None,
+        }
     }
 }
 
@@ -384,10 +445,9 @@ fn place(start: StartAt) -> Place {
         StartAt::Earliest => Place::Unknown(OffsetSpec::Earliest),
         StartAt::Latest => Place::Unknown(OffsetSpec::Latest),
         StartAt::Timestamp(ms) => Place::Unknown(OffsetSpec::Timestamp(ms)),
-        StartAt::Offset(offset) => Place::At { position: offset, fetch_offset: offset },
+        StartAt::Offset(offset) | StartAt::OffsetAtEpoch(offset, _) => Place::at(offset),
     }
 }
 
-mod handover;
 #[cfg(test)]
 mod tests;

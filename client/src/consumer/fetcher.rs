@@ -1,45 +1,58 @@
-//! The fetching task of a consumer: keeps one fetch in flight to each leader while there is room for the answer.
+//! The fetching task of a consumer: keeps one fetch in flight to each broker while there is room for the answer.
 //!
-//! A fetch names every readable partition of its broker, so an idle partition cannot delay a busy one behind a long
+//! A fetch reads every readable partition of its broker, so an idle partition cannot delay a busy one behind a long
 //! poll: what arrives for any of them ends the wait. Whatever waits for a broker runs in tasks of its own and comes back
-//! as an event. Decisions are `assignment`'s; batches are verified here, before anybody sees them.
+//! as an event. Decisions are `assignment`'s and `session`'s.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+mod errands;
+mod request;
+mod session;
+
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use foldhash::fast::RandomState;
-use ottla_protocol::codec::FetchRecords;
-use ottla_protocol::messages::fetch::{
-    FetchPartition, FetchRequest, FetchResponse, FetchTopic, PartitionData,
-};
-use ottla_protocol::records::{BatchError, batches};
-use ottla_protocol::{BrokerId, ErrorCode, LeaderEpoch, Offset, TopicName, TopicPartition};
+use ottla_protocol::messages::fetch::FetchResponse;
+use ottla_protocol::{BrokerId, TopicPartition};
+use parking_lot::MutexGuard;
 use tokio::sync::mpsc;
-use tokio::time::{sleep, sleep_until};
+use tokio::time::sleep_until;
 
+use self::errands::Found;
+use self::session::{FetchSession, Turn};
 use super::Inner;
-use super::aborted::committed;
-use super::assignment::{Fetched, Remedy, Unresolved, Wanted};
-use super::batch::corrupt_batch;
+use super::assignment::{Cluster, EpochEnd, Leadership, Remedy, Unchecked, Unresolved, Wanted};
 use super::config::IsolationLevel;
-use crate::admin::{Admin, OffsetSpec};
-use crate::client::AutoCreate;
 use crate::error::{ClientError, Result};
+use crate::metadata::Metadata;
+
+/// How long a broker may take to hear that a session is over.
+const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
 
 enum Event {
-    Answered(BrokerId, Vec<Wanted>, Result<FetchResponse>),
-    Resolved(Vec<(Unresolved, Result<Offset>)>),
+    Answered(BrokerId, Vec<Wanted>, Turn, Result<FetchResponse>),
+    Resolved(Vec<(Unresolved, Result<Found>)>),
+    Checked(Vec<(Unchecked, Result<Option<EpochEnd>>)>),
     Metadata,
+}
+
+/// What there is with one broker.
+#[derive(Default)]
+struct Lane {
+    session: FetchSession,
+    is_busy: bool,
+    /// The broker asked to be left alone until then (KIP-219).
+    throttled_until: Option<Instant>,
 }
 
 struct Fetcher {
     inner: Arc<Inner>,
-    /// Brokers with a fetch in flight.
-    busy: HashSet<BrokerId, RandomState>,
+    lanes: HashMap<BrokerId, Lane, RandomState>,
     is_asking_metadata: bool,
+    /// A partition has no leader that is known.
+    is_leaderless: bool,
     metadata_failures: u32,
     metadata_checked: Instant,
     events: mpsc::UnboundedSender<Event>,
@@ -50,8 +63,9 @@ pub(super) async fn run(inner: Arc<Inner>) {
     let (events, mut incoming) = mpsc::unbounded_channel();
     let mut fetcher = Fetcher {
         inner: Arc::clone(&inner),
-        busy: HashSet::default(),
+        lanes: HashMap::default(),
         is_asking_metadata: false,
+        is_leaderless: false,
         metadata_failures: 0,
         metadata_checked: Instant::now(),
         events,
@@ -64,6 +78,33 @@ pub(super) async fn run(inner: Arc<Inner>) {
             () = sleep_until(wake_at.into()) => {}
         }
     }
+    fetcher.close_sessions().await;
+}
+
+/// The metadata and the lanes, as the assignment asks about them.
+struct View<'a> {
+    metadata: MutexGuard<'a, Metadata>,
+    lanes: &'a HashMap<BrokerId, Lane, RandomState>,
+    now: Instant,
+}
+
+impl Cluster for View<'_> {
+    fn leadership(&self, partition: &TopicPartition) -> Option<Leadership> {
+        let topic = self.metadata.topic(&partition.topic)?;
+        let info = topic.partitions.get(usize::try_from(partition.partition.get()).ok()?)?;
+        let (leader, leader_epoch) = (info.leader?, info.leader_epoch);
+        Some(Leadership { leader, leader_epoch, topic_id: topic.id })
+    }
+
+    fn is_known(&self, broker: BrokerId) -> bool {
+        self.metadata.broker(broker).is_some()
+    }
+
+    fn is_free(&self, broker: BrokerId) -> bool {
+        self.lanes
+            .get(&broker)
+            .is_none_or(|lane| !lane.is_busy && lane.throttled_until.is_none_or(|until| until <= self.now))
+    }
 }
 
 impl Fetcher {
@@ -74,163 +115,180 @@ impl Fetcher {
             self.metadata_checked = now;
             self.ask_metadata();
         }
-        self.resolve(now);
         self.fetch(now);
+        self.resolve(now);
         let next_retry = self.inner.assignment.lock().next_retry();
-        // A retry that is due but could not go (its broker is busy, the buffer is full) is woken by an event.
-        next_retry.filter(|at| *at > now).map_or(now + max_age, |at| at.min(now + max_age))
-    }
-
-    fn resolve(&self, now: Instant) {
-        let unresolved = self.inner.assignment.lock().unresolved(now);
-        if unresolved.is_empty() {
-            return;
-        }
-        let (admin, events) = (Admin::new(self.inner.client.clone()), self.events.clone());
-        tokio::spawn(async move {
-            let _ = events.send(Event::Resolved(resolve(&admin, unresolved).await));
-        });
+        let throttles = self.lanes.values().filter_map(|lane| lane.throttled_until);
+        // What is due but could not go (its broker is busy, the buffer is full) is woken by an event.
+        let times = next_retry.into_iter().chain(throttles).filter(|at| *at > now);
+        times.chain([now + max_age]).min().unwrap_or(now + max_age)
     }
 
     fn fetch(&mut self, now: Instant) {
-        let mut by_leader: BTreeMap<BrokerId, Vec<(Wanted, Option<LeaderEpoch>)>> = BTreeMap::new();
-        let mut leaderless = false;
         let buffered_bytes;
-        {
+        let due = {
             let mut assignment = self.inner.assignment.lock();
             buffered_bytes = assignment.buffered_bytes();
             if buffered_bytes >= self.inner.config.hungry_bytes() {
                 return;
             }
-            let metadata = self.inner.client.metadata();
-            let leader = |partition: &TopicPartition| metadata.leader(&partition.topic, partition.partition);
-            let wanted = assignment.wanted(now, |partition| match leader(partition) {
-                Some((broker, _)) => !self.busy.contains(&broker),
-                None => {
-                    leaderless = true;
-                    false
-                }
-            });
-            for wanted in wanted {
-                if let Some((broker, epoch)) = leader(&wanted.partition) {
-                    by_leader.entry(broker).or_default().push((wanted, epoch));
-                }
-            }
-        }
-        if leaderless {
+            let view = View { metadata: self.inner.client.metadata(), lanes: &self.lanes, now };
+            assignment.due(now, &view)
+        };
+        self.is_leaderless = due.is_leaderless;
+        if due.is_leaderless {
             self.ask_metadata();
         }
-        for (broker, wanted) in by_leader {
-            self.send(broker, wanted, buffered_bytes);
+        self.check(due.checks);
+        let mut by_broker: HashMap<BrokerId, Vec<Wanted>, RandomState> = HashMap::default();
+        for wanted in due.fetches {
+            by_broker.entry(wanted.broker).or_default().push(wanted);
+        }
+        let room = self.inner.config.buffer_bytes_max.saturating_sub(buffered_bytes);
+        for (broker, wanted) in by_broker {
+            self.send(broker, wanted, room);
         }
     }
 
-    fn send(&mut self, broker: BrokerId, wanted: Vec<(Wanted, Option<LeaderEpoch>)>, buffered_bytes: usize) {
-        self.busy.insert(broker);
-        let request = self.request(&wanted, buffered_bytes);
-        let wanted = wanted.into_iter().map(|(wanted, _)| wanted).collect();
+    fn send(&mut self, broker: BrokerId, wanted: Vec<Wanted>, room: usize) {
+        let lane = self.lanes.entry(broker).or_default();
+        lane.is_busy = true;
+        lane.throttled_until = None;
+        let turn = lane.session.ask(&wanted);
+        let version_max = request::version_max(&wanted, &turn);
+        let request = request::request(&self.inner.config, &wanted, &turn, room);
         let (events, client) = (self.events.clone(), self.inner.fetches.clone());
         let deadline = self.inner.config.fetch_wait_max + client.config().request_timeout;
         tokio::spawn(async move {
-            let response = client.pool().call_broker(broker, request, deadline).await;
-            let _ = events.send(Event::Answered(broker, wanted, response));
-        });
-    }
-
-    fn request(&self, wanted: &[(Wanted, Option<LeaderEpoch>)], buffered_bytes: usize) -> FetchRequest {
-        let config = &self.inner.config;
-        let wire = |bytes: usize| i32::try_from(bytes).unwrap_or(i32::MAX);
-        let mut topics: Vec<FetchTopic> = Vec::new();
-        for (wanted, leader_epoch) in wanted {
-            let partition = FetchPartition {
-                partition: wanted.partition.partition.get(),
-                current_leader_epoch: leader_epoch.map_or(-1, LeaderEpoch::get),
-                fetch_offset: wanted.fetch_offset.get(),
-                partition_max_bytes: wire(config.partition_bytes_max),
-                ..Default::default()
+            let asked = async {
+                let connection = client.pool().broker(broker).await?;
+                let spoken = |version| request::in_version(request, version);
+                connection.call_versioned(version_max, spoken, deadline).await
             };
-            // They come in the order of topics.
-            match topics.last_mut().filter(|topic| topic.topic == *wanted.partition.topic) {
-                Some(topic) => topic.partitions.push(partition),
-                None => topics.push(FetchTopic {
-                    topic: (&wanted.partition.topic).into(),
-                    partitions: vec![partition],
-                }),
-            }
-        }
-        FetchRequest {
-            max_wait_ms: i32::try_from(config.fetch_wait_max.as_millis()).unwrap_or(i32::MAX),
-            min_bytes: wire(config.fetch_bytes_min),
-            max_bytes: wire(
-                config.fetch_bytes_max.min(config.buffer_bytes_max.saturating_sub(buffered_bytes)),
-            ),
-            isolation_level: i8::from(config.isolation_level == IsolationLevel::ReadCommitted),
-            rack_id: config.rack.as_str().into(),
-            topics,
-            ..Default::default()
-        }
+            let response = asked.await;
+            let _ = events.send(Event::Answered(broker, wanted, turn, response));
+        });
     }
 
     fn handle(&mut self, event: Event) {
         match event {
-            Event::Answered(broker, wanted, response) => {
-                self.busy.remove(&broker);
-                self.answered(&wanted, response);
+            Event::Answered(broker, wanted, turn, response) => {
+                self.answered(broker, &wanted, &turn, response);
             }
             Event::Resolved(answers) => self.resolved(answers),
+            Event::Checked(answers) => self.checked(answers),
             Event::Metadata => self.is_asking_metadata = false,
         }
         self.inner.filled.notify_waiters();
         self.inner.filled.notify_one();
     }
 
-    fn answered(&mut self, wanted: &[Wanted], response: Result<FetchResponse>) {
+    fn answered(
+        &mut self,
+        broker: BrokerId,
+        wanted: &[Wanted],
+        turn: &Turn,
+        response: Result<FetchResponse>,
+    ) {
         let now = Instant::now();
-        let response = response.and_then(|response| match response.error_code {
-            ErrorCode::NONE => Ok(response),
-            code => Err(ClientError::broker("fetch", code, None)),
-        });
-        let mut rows: HashMap<(&str, i32), &PartitionData, RandomState> = HashMap::default();
-        if let Ok(response) = &response {
-            for topic in &response.responses {
-                rows.extend(
-                    topic.partitions.iter().map(|row| ((topic.topic.as_str(), row.partition_index), row)),
-                );
+        let lane = self.lanes.entry(broker).or_default();
+        lane.is_busy = false;
+        let response = match response {
+            Ok(response) => response,
+            Err(error) => {
+                lane.session.lost();
+                return self.all_failed(wanted, &error, now);
             }
+        };
+        if let Ok(ms @ 1..) = u64::try_from(response.throttle_time_ms) {
+            lane.throttled_until = Some(now + Duration::from_millis(ms));
         }
-        let mut remedies = Vec::new();
-        let committed_only = self.inner.config.isolation_level == IsolationLevel::ReadCommitted;
-        for wanted in wanted {
-            let row = rows.get(&(wanted.partition.topic.as_str(), wanted.partition.partition.get()));
-            let fetched = match (&response, row) {
-                (Ok(_), Some(row)) => read(wanted, row, committed_only),
-                (Ok(_), None) => {
-                    Err(located(ClientError::broker("fetch", ErrorCode::UNKNOWN_SERVER_ERROR, None), wanted))
-                }
-                (Err(error), _) => Err(located(error.clone().during("fetch"), wanted)),
-            };
+        if !lane.session.answered(turn, response.error_code, response.session_id) {
+            if turn.is_full() {
+                let error = ClientError::broker("fetch", response.error_code, None);
+                return self.all_failed(wanted, &error, now);
+            }
+            // The two sides lost each other: ask for everything, at once.
+            tracing::debug!(%broker, code = response.error_code.name(), "the fetch session begins anew");
             let mut assignment = self.inner.assignment.lock();
-            match fetched {
-                Ok(fetched) => assignment.fetched(wanted, fetched),
-                Err(error) => {
-                    tracing::debug!(%error, "a fetch failed");
-                    remedies.push(assignment.failed(wanted, error, now));
+            wanted.iter().for_each(|wanted| assignment.unchanged(wanted));
+            return;
+        }
+        self.take_rows(wanted, turn, &response, now);
+    }
+
+    fn take_rows(&mut self, wanted: &[Wanted], turn: &Turn, response: &FetchResponse, now: Instant) {
+        let committed_only = self.inner.config.isolation_level == IsolationLevel::ReadCommitted;
+        let rows = request::rows(wanted, response);
+        let mut remedies = Vec::new();
+        for wanted in wanted {
+            let row = rows.get(&wanted.partition);
+            let fetched = match row {
+                Some(row) => request::read(wanted, row, committed_only),
+                None if turn.is_full() => Err(request::missing(wanted)),
+                None => {
+                    self.inner.assignment.lock().unchanged(wanted);
+                    continue;
                 }
+            };
+            let error = match fetched {
+                Ok(fetched) => {
+                    self.inner.assignment.lock().fetched(wanted, fetched, now);
+                    continue;
+                }
+                Err(error) => error,
+            };
+            tracing::debug!(%error, "a fetch failed");
+            let hint = row.and_then(|row| request::hint(row, response));
+            let is_hinted =
+                hint.is_some_and(|hint| self.inner.client.metadata().learn_leader(&wanted.partition, hint));
+            let mut assignment = self.inner.assignment.lock();
+            let remedy = assignment.failed(wanted, error, now);
+            match is_hinted {
+                true => assignment.retry_now(wanted),
+                false => remedies.push(remedy),
             }
         }
-        self.metadata_failures = if remedies.is_empty() { 0 } else { self.metadata_failures };
         self.apply(&remedies);
     }
 
-    fn resolved(&mut self, answers: Vec<(Unresolved, Result<Offset>)>) {
+    fn all_failed(&mut self, wanted: &[Wanted], error: &ClientError, now: Instant) {
+        tracing::debug!(%error, "a fetch failed");
+        let mut remedies = Vec::new();
+        {
+            let mut assignment = self.inner.assignment.lock();
+            for wanted in wanted {
+                let error = request::located(error.clone().during("fetch"), wanted);
+                remedies.push(assignment.failed(wanted, error, now));
+            }
+        }
+        self.apply(&remedies);
+    }
+
+    fn resolved(&mut self, answers: Vec<(Unresolved, Result<Found>)>) {
         let now = Instant::now();
         let mut remedies = Vec::new();
         {
             let mut assignment = self.inner.assignment.lock();
             for (unresolved, answer) in answers {
                 match answer {
-                    Ok(offset) => assignment.resolved(&unresolved, offset),
+                    Ok(found) => assignment.resolved(&unresolved, found.offset, found.leader_epoch),
                     Err(error) => remedies.push(assignment.unresolvable(&unresolved, error, now)),
+                }
+            }
+        }
+        self.apply(&remedies);
+    }
+
+    fn checked(&mut self, answers: Vec<(Unchecked, Result<Option<EpochEnd>>)>) {
+        let now = Instant::now();
+        let mut remedies = Vec::new();
+        {
+            let mut assignment = self.inner.assignment.lock();
+            for (unchecked, answer) in answers {
+                match answer {
+                    Ok(end) => assignment.checked(&unchecked, end),
+                    Err(error) => remedies.push(assignment.uncheckable(&unchecked, error, now)),
                 }
             }
         }
@@ -240,99 +298,8 @@ impl Fetcher {
     fn apply(&mut self, remedies: &[Remedy]) {
         if remedies.contains(&Remedy::RefreshMetadata) {
             self.ask_metadata();
+        } else if !self.is_leaderless {
+            self.metadata_failures = 0;
         }
     }
-
-    fn ask_metadata(&mut self) {
-        if std::mem::replace(&mut self.is_asking_metadata, true) {
-            return;
-        }
-        let mut topics: Vec<TopicName> =
-            self.inner.assignment.lock().partitions().into_iter().map(|partition| partition.topic).collect();
-        topics.dedup();
-        let (events, client) = (self.events.clone(), self.inner.client.clone());
-        let delay = client.config().backoff.delay(self.metadata_failures, rand::random());
-        let generation = client.metadata().generation();
-        let is_first = self.metadata_failures == 0;
-        self.metadata_failures = self.metadata_failures.saturating_add(1);
-        tokio::spawn(async move {
-            if !is_first {
-                sleep(delay).await;
-            }
-            if let Err(error) = client.refresh(&topics, AutoCreate::Forbidden, generation).await {
-                tracing::debug!(%error, "no metadata yet");
-            }
-            let _ = events.send(Event::Metadata);
-        });
-    }
-}
-
-/// The offsets that the specs mean now. A time later than every record means the end.
-async fn resolve(admin: &Admin, unresolved: Vec<Unresolved>) -> Vec<(Unresolved, Result<Offset>)> {
-    let questions: Vec<_> = unresolved.iter().map(|one| (one.partition.clone(), one.spec)).collect();
-    let mut found = offsets(admin, &questions).await;
-    let ends: Vec<_> = found
-        .iter()
-        .filter(|(_, answer)| matches!(answer, Ok(None)))
-        .map(|(partition, _)| (partition.clone(), OffsetSpec::Latest))
-        .collect();
-    if !ends.is_empty() {
-        found.extend(offsets(admin, &ends).await);
-    }
-    let resolved = unresolved.into_iter().map(|one| {
-        let answer = match found.remove(&one.partition) {
-            Some(Ok(Some(offset))) => Ok(offset),
-            Some(Err(error)) => Err(error),
-            Some(Ok(None)) | None => {
-                let error = ClientError::broker("list offsets", ErrorCode::LEADER_NOT_AVAILABLE, None);
-                Err(error.for_topic(&one.partition.topic).for_partition(one.partition.partition.get()))
-            }
-        };
-        (one, answer)
-    });
-    resolved.collect()
-}
-
-/// The answer for each partition; an error of the whole call is each partition's.
-async fn offsets(
-    admin: &Admin,
-    questions: &[(TopicPartition, OffsetSpec)],
-) -> BTreeMap<TopicPartition, Result<Option<Offset>>> {
-    match admin.list_offsets(questions).await {
-        Ok(answers) => answers
-            .into_iter()
-            .map(|(partition, answer)| (partition, answer.map(|listed| listed.offset)))
-            .collect(),
-        Err(error) => {
-            questions.iter().map(|(partition, _)| (partition.clone(), Err(error.clone()))).collect()
-        }
-    }
-}
-
-/// Verifies what a fetch brought for one partition.
-fn read(wanted: &Wanted, row: &PartitionData, committed_only: bool) -> Result<Fetched> {
-    if row.error_code.is_error() {
-        return Err(located(ClientError::broker("fetch", row.error_code, None), wanted));
-    }
-    let bytes = match &row.records {
-        FetchRecords::Bytes(bytes) => bytes.clone(),
-        FetchRecords::Null | FetchRecords::Region { .. } => Bytes::new(),
-    };
-    let mut whole = Vec::new();
-    for batch in batches(bytes) {
-        match batch {
-            Ok(batch) => whole.push(batch),
-            // The answer may end in the middle of a batch, unless it is the only one.
-            Err(BatchError::Truncated { .. }) if !whole.is_empty() => break,
-            Err(error) => return Err(corrupt_batch(&wanted.partition, wanted.fetch_offset, &error)),
-        }
-    }
-    let aborted = row.aborted_transactions.as_deref().filter(|_| committed_only);
-    let end = if committed_only { row.last_stable_offset } else { row.high_watermark };
-    Ok(Fetched { high_watermark: Offset::known(end), batches: committed(whole, aborted.unwrap_or_default()) })
-}
-
-fn located(error: ClientError, wanted: &Wanted) -> ClientError {
-    let error = error.for_topic(&wanted.partition.topic).for_partition(wanted.partition.partition.get());
-    error.at_offset(wanted.fetch_offset.get())
 }

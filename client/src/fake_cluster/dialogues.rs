@@ -9,7 +9,7 @@ use crate::{
     Backoff, BrokerAddress, Client, ClientConfig, Producer, ProducerConfig, ProducerRecord, StartAt,
 };
 
-fn client(cluster: &FakeCluster) -> Client {
+pub(super) fn client(cluster: &FakeCluster) -> Client {
     Client::new(ClientConfig {
         bootstrap: vec![BrokerAddress { host: "broker-1".to_owned(), port: 1 }],
         connector: std::sync::Arc::new(cluster.clone()),
@@ -18,12 +18,16 @@ fn client(cluster: &FakeCluster) -> Client {
     })
 }
 
-fn producer(client: &Client) -> Producer {
+pub(super) fn partition(index: i32) -> TopicPartition {
+    TopicPartition::new(TopicName::new(TOPIC).expect("legal"), PartitionIndex::new(index))
+}
+
+pub(super) fn producer(client: &Client) -> Producer {
     client.producer(ProducerConfig { batch_bytes: 400, ..ProducerConfig::default() })
 }
 
 /// Sends the numbers to partition 0.
-async fn send(producer: &Producer, numbers: std::ops::Range<u32>) {
+pub(super) async fn send(producer: &Producer, numbers: std::ops::Range<u32>) {
     for n in numbers {
         let value = n.to_be_bytes();
         let record = ProducerRecord::value(&value).to_partition(PartitionIndex::new(0));
@@ -137,7 +141,7 @@ async fn a_consumer_follows_a_leader_that_moves_without_skipping_or_repeating() 
     let client = client(&cluster);
     let producer = producer(&client);
     let consumer = client.consumer(Default::default());
-    let partition = TopicPartition::new(TopicName::new(TOPIC).expect("legal"), PartitionIndex::new(0));
+    let partition = partition(0);
     consumer.assign([(partition.clone(), StartAt::Earliest)]);
     cluster.0.lock().partitions[0].fetch_errors =
         vec![ErrorCode::UNKNOWN_LEADER_EPOCH, ErrorCode::NONE].into();

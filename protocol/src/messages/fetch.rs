@@ -1,8 +1,11 @@
 //! Fetch (key 1): reads record batches, and for a follower also acknowledges what it has.
 //!
-//! Versions 4–12, flexible from 12. 4 brings isolation levels (KIP-98), 5 the log start offset (KIP-107), 7
+//! Versions 4–16, flexible from 12. 4 brings isolation levels (KIP-98), 5 the log start offset (KIP-107), 7
 //! fetch sessions (KIP-227), 9 leader epochs (KIP-320), 10 zstd (KIP-110), 11 fetching from the closest
-//! replica (KIP-392), 12 the detection of diverging logs (KIP-595).
+//! replica (KIP-392), 12 the detection of diverging logs (KIP-595), 13 topic ids (KIP-516), 15 a follower's incarnation
+//! (KIP-903), 16 where new leaders are reached (KIP-951).
+
+use uuid::Uuid;
 
 use crate::codec::{FetchRecords, Request, Str, message};
 use crate::{ApiKey, ErrorCode};
@@ -13,7 +16,9 @@ message! {
         /// The cluster that the asker believes to be in.
         pub cluster_id: Option<Str>; since(12) tag(0) ignorable(),
         /// The follower that asks, or -1 for a client.
-        pub replica_id: i32 = -1,
+        pub replica_id: i32 = -1; until(14),
+        /// The same with the follower's incarnation.
+        pub replica_state: ReplicaState; since(15) tag(1),
         /// How long to wait for `min_bytes`, in ms.
         pub max_wait_ms: i32,
         /// How many bytes are worth an answer before the wait is over.
@@ -34,10 +39,20 @@ message! {
         pub rack_id: Str; since(11) ignorable(),
     }
 
+    /// Which follower asks.
+    pub struct ReplicaState {
+        /// The follower, or -1 for a client.
+        pub replica_id: i32 = -1,
+        /// Its incarnation, or -1.
+        pub replica_epoch: i64 = -1,
+    }
+
     /// What to fetch from one topic.
     pub struct FetchTopic {
         /// The topic's name.
-        pub topic: Str,
+        pub topic: Str; until(12) ignorable(),
+        /// The topic's id.
+        pub topic_id: Uuid; since(13) ignorable(),
         /// The partitions.
         pub partitions: Vec<FetchPartition>,
     }
@@ -61,7 +76,9 @@ message! {
     /// Partitions that leave the fetch session.
     pub struct ForgottenTopic {
         /// The topic's name.
-        pub topic: Str,
+        pub topic: Str; until(12) ignorable(),
+        /// The topic's id.
+        pub topic_id: Uuid; since(13) ignorable(),
         /// The partitions.
         pub partitions: Vec<i32>,
     }
@@ -76,12 +93,28 @@ message! {
         pub session_id: i32; since(7),
         /// The topics.
         pub responses: Vec<FetchableTopicResponse>,
+        /// The brokers that are named as leaders of partitions that the asker had wrong.
+        pub node_endpoints: Vec<NodeEndpoint>; since(16) tag(0),
+    }
+
+    /// Where a broker is reached.
+    pub struct NodeEndpoint {
+        /// The broker.
+        pub node_id: i32,
+        /// The host name or address that clients dial.
+        pub host: Str,
+        /// The port that clients dial.
+        pub port: i32,
+        /// The rack, if the broker is in one.
+        pub rack: Option<Str>,
     }
 
     /// The batches of one topic.
     pub struct FetchableTopicResponse {
         /// The topic's name.
-        pub topic: Str,
+        pub topic: Str; until(12) ignorable(),
+        /// The topic's id.
+        pub topic_id: Uuid; since(13) ignorable(),
         /// The partitions.
         pub partitions: Vec<PartitionData>,
     }

@@ -1,7 +1,7 @@
 //! Produce (key 0): appends record batches to partitions.
 //!
-//! Versions 3–9, flexible from 9. 3 carries record batches v2 (KIP-98), 7 may carry zstd (KIP-110), 8 brings
-//! errors of single records (KIP-467). With `acks` 0 there is no response.
+//! Versions 3–10, flexible from 9. 3 carries record batches v2 (KIP-98), 7 may carry zstd (KIP-110), 8 brings
+//! errors of single records (KIP-467), 10 names the new leader (KIP-951). With `acks` 0 there is no response.
 
 use bytes::Bytes;
 
@@ -43,6 +43,8 @@ message! {
         pub responses: Vec<TopicProduceResponse>,
         /// How long the client is asked to wait, in ms.
         pub throttle_time_ms: i32,
+        /// The brokers that are named as leaders of partitions that the asker had wrong.
+        pub node_endpoints: Vec<NodeEndpoint>; since(10) tag(0) ignorable(),
     }
 
     /// The result for one topic.
@@ -69,6 +71,28 @@ message! {
         pub record_errors: Vec<BatchIndexAndErrorMessage>; since(8) ignorable(),
         /// What went wrong, for people; null without an error.
         pub error_message: Option<Str>; since(8) ignorable(),
+        /// The leader, if the asker had it wrong.
+        pub current_leader: LeaderIdAndEpoch; since(10) tag(0) ignorable(),
+    }
+
+    /// A leader and its epoch.
+    pub struct LeaderIdAndEpoch {
+        /// The broker that leads the partition, or -1.
+        pub leader_id: i32 = -1,
+        /// The leader epoch, or -1 when it is not known.
+        pub leader_epoch: i32 = -1,
+    }
+
+    /// Where a broker is reached.
+    pub struct NodeEndpoint {
+        /// The broker.
+        pub node_id: i32,
+        /// The host name or address that clients dial.
+        pub host: Str,
+        /// The port that clients dial.
+        pub port: i32,
+        /// The rack, if the broker is in one.
+        pub rack: Option<Str>,
     }
 
     /// A record that caused its batch to be rejected.

@@ -106,7 +106,9 @@ fn group(rows: impl Iterator<Item = ((FetchKey, Interest), PartitionData)>) -> V
     for (((topic, _), _), row) in rows {
         match topics.last_mut().filter(|last| last.topic == topic) {
             Some(last) => last.partitions.push(row),
-            None => topics.push(FetchableTopicResponse { topic, partitions: vec![row] }),
+            None => {
+                topics.push(FetchableTopicResponse { topic, partitions: vec![row], ..Default::default() })
+            }
         }
     }
     topics

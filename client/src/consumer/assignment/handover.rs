@@ -95,6 +95,7 @@ impl Assignment {
             }
         };
         known.position_epoch = committed.and_then(|consumed| consumed.leader_epoch);
+        known.reading = known.reading.elsewhere(known.position_epoch);
     }
 
     /// Tells the program of a failure at its next poll.
@@ -129,7 +130,7 @@ impl Partition {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{assignment, fetched, offsets, only_wanted, partition};
+    use super::super::tests::{all_wanted, assignment, fetched, offsets, only_wanted, partition};
     use super::*;
     use std::time::Instant;
 
@@ -137,7 +138,7 @@ mod tests {
     fn filled() -> Assignment {
         let mut assignment = assignment(OffsetReset::Earliest);
         let wanted = only_wanted(&mut assignment, Instant::now());
-        assignment.fetched(&wanted, fetched(&[(2, 2), (4, 2)], 6));
+        assignment.fetched(&wanted, fetched(&[(2, 2), (4, 2)], 6), Instant::now());
         assignment
     }
 
@@ -169,7 +170,7 @@ mod tests {
         assert!(assignment.next().is_some());
         assignment.retire(&[partition(0)]);
         assert!(assignment.next().is_none());
-        assert!(assignment.wanted(Instant::now(), |_| true).is_empty());
+        assert!(all_wanted(&mut assignment, Instant::now()).is_empty());
         assert_eq!(offset_of(&assignment.consumed()), [4]);
         assignment.remove(&[partition(0)]);
         assert!(assignment.partitions().is_empty() && assignment.buffered_bytes() == 0);
