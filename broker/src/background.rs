@@ -20,22 +20,27 @@ pub(crate) async fn watch_deadlines(core: Arc<Core>) {
     while sleep_unless_stopping(&core, interval).await {
         core.clock.tick();
         core.connections.sweep(&core.clock, &core.limits);
-        let (now, now_ms) = (core.clock.now(), time::wall_clock_ms());
+        let (now, now_ms) = (core.clock.now(), core.clock.wall_ms());
         let watched = core.directories.iter().flat_map(|directory| directory.take_watched());
         watched.for_each(|partition| partition.tick(now, now_ms));
     }
 }
 
-/// Applies retention and writes checkpoints until the broker stops.
+/// Applies retention, writes checkpoints and removes what was deleted until the broker stops.
 pub(crate) async fn keep_house(core: Arc<Core>) {
     let config = &core.config;
     let retention = Duration::from_millis(config.log_retention_check_interval_ms.max(1));
     let checkpoint = Duration::from_millis(config.log_flush_offset_checkpoint_interval_ms.max(1));
     let (mut next_retention, mut next_checkpoint) = (time::now() + retention, time::now() + checkpoint);
+    let mut next_purge = None;
     loop {
         let next = next_retention.min(next_checkpoint);
-        if !sleep_unless_stopping(&core, next.saturating_duration_since(time::now())).await {
-            return;
+        let next = next_purge.map_or(next, |purge| next.min(purge));
+        tokio::select! {
+            biased;
+            () = core.stopping.cancelled() => return,
+            () = core.deletions.notified() => next_purge = Some(time::now()),
+            () = time::sleep_until(next) => {}
         }
         let now = time::now();
         if now >= next_retention {
@@ -46,7 +51,20 @@ pub(crate) async fn keep_house(core: Arc<Core>) {
             next_checkpoint = now + checkpoint;
             in_background(&core, write_checkpoints).await;
         }
+        if next_purge.is_some_and(|due| now >= due) {
+            in_background(&core, purge).await;
+            next_purge = until_next_purge(&core).map(|delay| time::now() + delay);
+        }
     }
+}
+
+/// How long `file.delete.delay.ms` still runs for the first of what was deleted. What is overdue could not be removed; it is
+/// tried again with the next checkpoint.
+fn until_next_purge(core: &Core) -> Option<Duration> {
+    let now_ms = core.clock.wall_ms();
+    let next = core.directories.iter().filter_map(|directory| directory.dir().next_purge_ms(now_ms)).min()?;
+    // Past the due time, or the millisecond that was cut off would be waited for again and again.
+    Some(time::duration_ms(next.saturating_sub(now_ms).saturating_add(1)))
 }
 
 /// `false` once the broker stops.
@@ -79,7 +97,7 @@ fn for_each_partition(core: &Core, work: impl Fn(&Arc<Partition>) -> Result<(), 
 }
 
 fn retain(core: &Core) {
-    let now_ms = time::wall_clock_ms();
+    let now_ms = core.clock.wall_ms();
     for_each_partition(core, |partition| {
         let retained = partition.retain(now_ms)?;
         if retained.deleted_segments > 0 {
@@ -91,12 +109,20 @@ fn retain(core: &Core) {
 }
 
 fn write_checkpoints(core: &Core) {
-    let now_ms = time::wall_clock_ms();
     for directory in &core.directories {
-        let written = directory.dir().checkpoint().and_then(|()| directory.dir().purge(now_ms));
-        match written {
+        match directory.dir().checkpoint() {
             Ok(()) => debug!(directory = %directory.dir().path().display(), "checkpoint written"),
             Err(failure) => directory.note_failure(&failure),
+        }
+    }
+    purge(core);
+}
+
+fn purge(core: &Core) {
+    let now_ms = core.clock.wall_ms();
+    for directory in &core.directories {
+        if let Err(failure) = directory.dir().purge(now_ms) {
+            directory.note_failure(&failure);
         }
     }
 }

@@ -4,19 +4,25 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use ottla_cluster::time::Monotonic;
 
-use crate::rt::time::{self, Instant};
+use crate::rt::time::{self, Instant, WallClock};
 
-/// Milliseconds since the broker was started, by the monotonic clock.
+/// Milliseconds since the broker was started, by the monotonic clock; and the wall clock.
 #[derive(Debug)]
 pub(crate) struct Clock {
     started_at: Instant,
     coarse_ms: AtomicU64,
+    wall: WallClock,
 }
 
 impl Clock {
     /// A clock that begins now.
-    pub(crate) fn new() -> Clock {
-        Clock { started_at: time::now(), coarse_ms: AtomicU64::new(0) }
+    pub(crate) fn new(wall: WallClock) -> Clock {
+        Clock { started_at: time::now(), coarse_ms: AtomicU64::new(0), wall }
+    }
+
+    /// The wall clock, in milliseconds since 1970: for what is written to disk or sent to a client, never for a deadline.
+    pub(crate) fn wall_ms(&self) -> i64 {
+        self.wall.now_ms()
     }
 
     /// The time now, as the pure machines know it.

@@ -116,7 +116,9 @@ mod tests {
     use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
     use ottla_log::{AppendOrigin, DirectoryOwner, LogConfig, LogDir, Stamp};
     use ottla_protocol::records::{BatchBuilder, Compression, Rules, ValidBatch};
-    use ottla_protocol::{BrokerId, LeaderEpoch, Offset, PartitionIndex, TopicId, TopicName, TopicPartition};
+    use ottla_protocol::{
+        BrokerId, DirectoryId, LeaderEpoch, Offset, PartitionIndex, TopicId, TopicName, TopicPartition,
+    };
 
     use super::*;
 
@@ -125,7 +127,7 @@ mod tests {
         let owner = DirectoryOwner {
             cluster_id: "test".to_owned(),
             node_id: BrokerId::new(1),
-            new_directory_id: TopicId::new(crate::rt::rng::uuid()),
+            new_directory_id: DirectoryId::new(crate::rt::rng::uuid()),
         };
         let dir = LogDir::open(storage::storage(), directory, &owner).unwrap();
         let partition = TopicPartition::new(TopicName::new("cold").unwrap(), PartitionIndex::new(0));

@@ -84,7 +84,7 @@ fn partition_of(group: &str, partition_count: usize) -> usize {
 
 /// The time of an event.
 pub(crate) fn now(core: &Core) -> Now {
-    Now { monotonic: core.clock.now(), unix_ms: time::wall_clock_ms() }
+    Now { monotonic: core.clock.now(), unix_ms: core.clock.wall_ms() }
 }
 
 impl GroupCoordinators {

@@ -13,18 +13,21 @@ use ottla_log::storage::Storage;
 use ottla_protocol::codec::Str;
 use ottla_protocol::{BrokerId, TopicId};
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::cold_reads::ColdReads;
 use crate::connection::ConnectionRegistry;
 use crate::coordinators::GroupCoordinators;
+use crate::directories::{self, Opened};
 use crate::handlers::FetchKey;
 use crate::limits::Limits;
 use crate::log_directory::LogDirectory;
 use crate::memory_pool::MemoryPool;
 use crate::quorum::Quorum;
-use crate::replicas::{self, Opened, Replicas};
+use crate::replicas::Replicas;
+use crate::rt::time::WallClock;
 use crate::rt::{rng, storage};
 use crate::start_error::StartError;
 use crate::topics::Topics;
@@ -54,6 +57,8 @@ pub(crate) struct Core {
     pub(crate) topics: Arc<Topics>,
     /// Where their logs are.
     pub(crate) directories: Vec<Arc<LogDirectory>>,
+    /// Told when partitions were deleted, whose files are then to be removed.
+    pub(crate) deletions: Arc<Notify>,
     /// What reads that wait for a disk go through.
     pub(crate) cold_reads: Arc<ColdReads>,
     /// Incremental fetch sessions.
@@ -79,18 +84,22 @@ impl Core {
     ///
     /// # Errors
     /// See [`StartError`].
-    pub(crate) fn open(config: BrokerConfig, storage: &Arc<dyn Storage>) -> Result<Arc<Core>, StartError> {
+    pub(crate) fn open(
+        config: BrokerConfig,
+        storage: &Arc<dyn Storage>,
+        wall_clock: WallClock,
+    ) -> Result<Arc<Core>, StartError> {
         let limits = Limits::new(&config, storage::descriptors_max());
-        let clock = Arc::new(Clock::new());
+        let clock = Arc::new(Clock::new(wall_clock));
         let topics = Arc::new(Topics::default());
-        let Opened { cluster_id, directories, metadata_log, image } =
-            replicas::open_directories(&config, storage)?;
-        let follower = Replicas::open(
+        let Opened { cluster_id, directories, metadata_log, image } = directories::open(&config, storage)?;
+        let deletions = Arc::new(Notify::new());
+        let follower = Replicas::new(
             config.clone(),
             Arc::clone(&clock),
             directories.clone(),
             Arc::clone(&topics),
-            &image,
+            Arc::clone(&deletions),
         );
         let quorum = Quorum::start(
             metadata_log,
@@ -111,6 +120,7 @@ impl Core {
             topics,
             cold_reads: ColdReads::start(directories.len()).map_err(StartError::Thread)?,
             directories,
+            deletions,
             groups: GroupCoordinators::new(&config),
             fetch_sessions: Mutex::new(FetchSessions::new(config.max_incremental_fetch_session_cache_slots)),
             stopping: CancellationToken::new(),

@@ -25,11 +25,18 @@ pub use self::metadata_log::MetadataLogError;
 /// Most decisions that share one fsync.
 const BATCH_MAX: usize = 1000;
 
-/// What follows the image: opens and closes the partitions that the records speak of.
+/// What follows the image: opens and closes the partitions that the records speak of. Runs on the quorum's thread, so a
+/// reply leaves only when the partitions that it speaks of can be used.
 pub(crate) trait Follower: Send {
-    /// The image with `records` applied is committed and about to be published. Runs on the quorum's thread, so a reply
-    /// leaves only when the partitions that it speaks of can be used.
-    fn follow(&mut self, image: &Arc<Image>, records: &[MetadataRecord]);
+    /// The image that the broker starts with. Returns records that have to be committed, see [`Follower::publish`].
+    fn open(&mut self, image: &Image) -> Vec<MetadataRecord>;
+
+    /// The image with `records` applied is committed and about to be published. Returns records that have to be committed
+    /// before what was opened may be used.
+    fn follow(&mut self, image: &Image, records: &[MetadataRecord]) -> Vec<MetadataRecord>;
+
+    /// Shows the partitions to everybody; those that the returned records spoke of only if those are committed.
+    fn publish(&mut self, are_committed: bool);
 }
 
 /// Tells the proposer what became of its proposal.
@@ -45,7 +52,7 @@ pub(crate) struct Quorum {
 }
 
 impl Quorum {
-    /// A quorum whose log has been read into `image`. A snapshot is taken when the log has grown by
+    /// A quorum whose log has been read into `image`, which the follower opens. A snapshot is taken when the log has grown by
     /// `snapshot_every_bytes` (`metadata.log.max.record.bytes.between.snapshots`).
     ///
     /// # Errors
@@ -58,8 +65,9 @@ impl Quorum {
     ) -> std::io::Result<Quorum> {
         let image = Arc::new(ArcSwap::from_pointee(image));
         let (proposals, received) = channel();
-        let voter =
+        let mut voter =
             Voter { log, snapshot_every_bytes, image: Arc::clone(&image), follower: Box::new(follower) };
+        voter.open();
         let builder = std::thread::Builder::new().name("ottla-quorum".to_owned());
         let thread = builder.spawn(move || voter.run(&received))?;
         Ok(Quorum { image, proposals: Mutex::new(Some(proposals)), thread: Mutex::new(Some(thread)) })
@@ -125,6 +133,32 @@ impl Voter {
         }
     }
 
+    fn open(&mut self) {
+        let mut image = Image::clone(&self.image.load());
+        let records = self.follower.open(&image);
+        // What cannot be committed now (the disk is full, say) waits for the next commit.
+        let _told = self.show(&mut image, &records);
+        self.image.store(Arc::new(image));
+    }
+
+    /// Commits what the follower has to say, and has it show its partitions.
+    fn show(&mut self, image: &mut Image, records: &[MetadataRecord]) -> Result<(), ErrorCode> {
+        self.log.push(records);
+        let committed = self.write();
+        if committed.is_ok() {
+            records.iter().for_each(|record| image.apply(record));
+        }
+        self.follower.publish(committed.is_ok());
+        committed
+    }
+
+    fn write(&mut self) -> Result<(), ErrorCode> {
+        self.log.commit().map_err(|error| {
+            error!(%error, "the metadata log cannot be written");
+            ErrorCode::KAFKA_STORAGE_ERROR
+        })
+    }
+
     fn commit(&mut self, proposals: impl Iterator<Item = Proposal>) {
         let mut next = Image::clone(&self.image.load());
         let mut all_records = Vec::new();
@@ -136,17 +170,11 @@ impl Voter {
             all_records.extend(records);
             answers.push(answer);
         }
-        let committed = match self.log.commit() {
-            Ok(()) => Ok(()),
-            Err(error) => {
-                error!(%error, "the metadata log cannot be written");
-                Err(ErrorCode::KAFKA_STORAGE_ERROR)
-            }
-        };
+        let mut committed = self.write();
         if committed.is_ok() && !all_records.is_empty() {
-            let next = Arc::new(next);
-            self.follower.follow(&next, &all_records);
-            self.image.store(next);
+            let records = self.follower.follow(&next, &all_records);
+            committed = self.show(&mut next, &records);
+            self.image.store(Arc::new(next));
         }
         answers.into_iter().for_each(|answer| answer(committed));
         if committed.is_ok() && self.log.bytes_since_snapshot() > self.snapshot_every_bytes {
@@ -162,7 +190,17 @@ impl Voter {
     }
 }
 
-/// Opens the metadata log in `directory` and reads the image that it makes.
+/// The image that the metadata log in `directory` makes, an empty one if there is none. Changes nothing and needs no lock.
+///
+/// # Errors
+/// See [`MetadataLogError`].
+pub(crate) fn read(storage: &dyn Storage, directory: &std::path::Path) -> Result<Image, MetadataLogError> {
+    let mut image = Image::default();
+    MetadataLog::read(storage, directory, |record| image.apply(&record))?;
+    Ok(image)
+}
+
+/// Opens the metadata log in `directory`, for this process alone, and reads the image that it makes.
 ///
 /// # Errors
 /// See [`MetadataLogError`].
@@ -170,7 +208,8 @@ pub(crate) fn open(
     storage: &Arc<dyn Storage>,
     directory: &std::path::Path,
 ) -> Result<(MetadataLog, Image), MetadataLogError> {
+    let lock = metadata_log::lock(&**storage, directory)?;
     let mut image = Image::default();
     let log = MetadataLog::open(storage, directory, |record| image.apply(&record))?;
-    Ok((log, image))
+    Ok((log.holding(lock), image))
 }

@@ -1,34 +1,32 @@
 //! The partitions of this broker: opened when the broker starts, then following the controller's image.
 //!
-//! [`open`] takes a configuration to a broker that could serve, [`close`] takes it back. In between, each committed record
-//! that speaks of a partition here is carried out before anybody sees the image that holds it. The absence of metadata
-//! never deletes data: a partition on disk that no record speaks of stays where it is.
+//! Each committed record that speaks of a partition here is carried out before anybody sees the image that holds it. A log
+//! that was made or found is assigned to its directory by a record of its own, and serves once that is committed: so a
+//! disk that disappears is missed (see [`ottla_cluster::controller::residence`]). The absence of metadata never deletes
+//! data: a partition on disk that no record speaks of stays where it is.
 
-use std::collections::HashMap;
-use std::path::Path;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ottla_cluster::config::{BrokerConfig, TopicConfig};
-use ottla_cluster::controller::{self, ConfigResource, Image, MetadataRecord};
+use ottla_cluster::controller::{
+    self, ConfigResource, Image, MetadataRecord, Residence, Unreachable, residence,
+};
 use ottla_cluster::partition::LeaderStart;
-use ottla_log::storage::Storage;
-use ottla_log::{DirectoryOwner, LogDir, LogError};
-use ottla_protocol::{BrokerId, Offset, PartitionIndex, TopicId, TopicPartition};
+use ottla_log::{Log, LogError};
+use ottla_protocol::{BrokerId, DirectoryId, Offset, PartitionIndex, TopicId, TopicPartition};
 use parking_lot::Mutex;
-use tracing::{error, info, warn};
+use tokio::sync::Notify;
+use tracing::{debug, error, info, warn};
 
 use crate::clock::Clock;
 use crate::log_directory::LogDirectory;
 use crate::partition::Partition;
 use crate::partition_config::PartitionConfig;
-use crate::quorum::{self, Follower, MetadataLog};
-use crate::rt::{rng, time};
-use crate::start_error::StartError;
+use crate::quorum::Follower;
+use crate::rt::time;
 use crate::topics::{Replica, Topic, TopicMap, Topics};
-
-/// Where the metadata log is, in the first log directory or in `metadata.log.dir`.
-const METADATA_DIRECTORY: &str = "__cluster_metadata";
 
 /// Follows the image; see the module.
 pub(crate) struct Replicas {
@@ -37,100 +35,77 @@ pub(crate) struct Replicas {
     clock: Arc<Clock>,
     directories: Vec<Arc<LogDirectory>>,
     topics: Arc<Topics>,
+    deletions: Arc<Notify>,
     placing: Mutex<()>,
-    /// Which directory held which partition when the broker started; emptied once they are open.
-    found: HashMap<TopicPartition, Arc<LogDirectory>>,
+    /// What the directories held when the broker started; emptied once it is open.
+    found: HashMap<TopicPartition, Vec<Found>>,
+    /// The table that is published next.
+    next: TopicMap,
+    /// Logs that are open, and serve once their directory is committed.
+    unassigned: BTreeMap<TopicId, Vec<Unassigned>>,
 }
 
-/// What was opened from disk.
-pub(crate) struct Opened {
-    pub(crate) cluster_id: String,
-    pub(crate) directories: Vec<Arc<LogDirectory>>,
-    pub(crate) metadata_log: MetadataLog,
-    pub(crate) image: Image,
+/// A log that was found on disk.
+struct Found {
+    directory: Arc<LogDirectory>,
+    topic_id: Option<TopicId>,
 }
 
-/// Opens the log directories and the metadata log of a broker.
-///
-/// # Errors
-/// See [`StartError`].
-pub(crate) fn open_directories(
-    config: &BrokerConfig,
-    storage: &Arc<dyn Storage>,
-) -> Result<Opened, StartError> {
-    let cluster_id = cluster_id(config, storage)?;
-    let owner = DirectoryOwner {
-        cluster_id: cluster_id.clone(),
-        node_id: BrokerId::new(config.node_id),
-        new_directory_id: TopicId::new(rng::uuid()),
-    };
-    let mut dirs = Vec::with_capacity(config.log_dirs.len());
-    for path in &config.log_dirs {
-        let owner = DirectoryOwner { new_directory_id: TopicId::new(rng::uuid()), ..owner.clone() };
-        dirs.push(LogDir::open(Arc::clone(storage), path, &owner)?);
-    }
-    let metadata_in = config.metadata_log_dir.as_deref().map_or(config.log_dirs[0].as_path(), Path::new);
-    let (mut metadata_log, mut image) = quorum::open(storage, &metadata_in.join(METADATA_DIRECTORY))?;
-    let registered =
-        MetadataRecord::RegisterBroker { broker: owner.node_id, rack: config.broker_rack.clone() };
-    let known = image.brokers().find(|(id, _)| *id == owner.node_id);
-    if known.is_none_or(|(_, broker)| broker.rack != config.broker_rack) {
-        metadata_log.push(std::slice::from_ref(&registered));
-        metadata_log.commit()?;
-        image.apply(&registered);
-    }
-    let start = |dir| LogDirectory::start(dir, config.ottla_log_dir_free_bytes_min);
-    let directories: Result<Vec<_>, _> = dirs.into_iter().map(start).collect();
-    let directories = directories.map_err(StartError::Thread)?;
-    Ok(Opened { cluster_id, directories, metadata_log, image })
+struct Unassigned {
+    index: usize,
+    partition: Arc<Partition>,
 }
 
-/// The configured cluster id, else the one that a directory was first used with, else a new one.
-fn cluster_id(config: &BrokerConfig, storage: &Arc<dyn Storage>) -> Result<String, StartError> {
-    if let Some(configured) = &config.cluster_id {
-        return Ok(configured.clone());
-    }
-    for path in &config.log_dirs {
-        if let Some(known) = LogDir::cluster_id_in(&**storage, path)? {
-            return Ok(known);
-        }
-    }
-    // Kafka's form of a random UUID, which is also how a topic id is shown.
-    Ok(TopicId::new(rng::uuid()).to_string())
+/// What became of a partition that is to be served here.
+enum Opening {
+    /// It is where the metadata says.
+    Ready(Arc<Partition>),
+    /// It is open, and the metadata does not say where.
+    Unassigned(Arc<Partition>),
+    Offline,
+}
+
+/// Why a partition is offline from the start.
+#[derive(Debug, thiserror::Error)]
+enum OpenError {
+    #[error(transparent)]
+    Unreachable(#[from] Unreachable),
+    #[error(transparent)]
+    Log(#[from] LogError),
 }
 
 impl Replicas {
-    /// Opens every partition that the image places here.
-    pub(crate) fn open(
+    /// Nothing is open yet.
+    pub(crate) fn new(
         config: BrokerConfig,
         clock: Arc<Clock>,
         directories: Vec<Arc<LogDirectory>>,
         topics: Arc<Topics>,
-        image: &Image,
+        deletions: Arc<Notify>,
     ) -> Replicas {
-        let node_id = BrokerId::new(config.node_id);
-        let found_in = |directory: &Arc<LogDirectory>| -> Vec<(TopicPartition, Arc<LogDirectory>)> {
-            let found = directory.dir().found().iter();
-            found.map(|found| (found.partition.clone(), Arc::clone(directory))).collect()
-        };
-        let found = directories.iter().flat_map(found_in).collect();
-        let mut replicas =
-            Replicas { node_id, config, clock, directories, topics, placing: Mutex::new(()), found };
-        replicas.open_all(image);
-        replicas.found.clear();
-        replicas
+        let mut found: HashMap<TopicPartition, Vec<Found>> = HashMap::new();
+        for directory in &directories {
+            for one in directory.dir().found() {
+                let (directory, topic_id) = (Arc::clone(directory), one.topic_id);
+                found.entry(one.partition.clone()).or_default().push(Found { directory, topic_id });
+            }
+        }
+        Replicas {
+            node_id: BrokerId::new(config.node_id),
+            config,
+            clock,
+            directories,
+            topics,
+            deletions,
+            placing: Mutex::default(),
+            found,
+            next: TopicMap::default(),
+            unassigned: BTreeMap::new(),
+        }
     }
 
-    fn open_all(&self, image: &Image) {
-        let mut map = TopicMap::default();
-        let topics = image.topics().map(|topic| (&**topic, Vec::new())).collect();
-        self.open_topics(image, topics).into_iter().for_each(|topic| map.insert(topic));
-        self.warn_of_strays(&map);
-        self.topics.replace(map);
-    }
-
-    /// The topics, each with the partitions that it lacks beside those given.
-    fn open_topics(&self, image: &Image, topics: Vec<(&controller::Topic, Vec<Replica>)>) -> Vec<Topic> {
+    /// Opens the partitions that these topics lack beside those given, and puts the topics into the next table.
+    fn open_topics(&mut self, image: &Image, topics: Vec<(&controller::Topic, Vec<Replica>)>) {
         let broker = self.dynamic_config(image);
         let configs: Vec<PartitionConfig> =
             topics.iter().map(|(topic, _)| config_of(&broker, image, topic)).collect();
@@ -143,22 +118,35 @@ impl Replicas {
             self.open_replica(topics[place].0, index, &configs[place])
         });
         let mut opened = opened.into_iter();
-        let with_opened = |(topic, mut replicas): (&controller::Topic, Vec<Replica>)| {
-            let count = topic.partitions.len().saturating_sub(replicas.len());
-            replicas.extend(opened.by_ref().take(count));
-            Topic { name: topic.name.clone(), id: topic.id, replicas }
-        };
-        topics.into_iter().map(with_opened).collect()
+        for (topic, mut replicas) in topics {
+            for index in replicas.len()..topic.partitions.len() {
+                replicas.push(match opened.next().expect("one for each that is missing") {
+                    Opening::Ready(partition) => Replica::Leader(partition),
+                    Opening::Unassigned(partition) => {
+                        let waiting = self.unassigned.entry(topic.id).or_default();
+                        waiting.push(Unassigned { index, partition });
+                        Replica::Offline
+                    }
+                    Opening::Offline => Replica::Offline,
+                });
+            }
+            self.next.insert(Topic { name: topic.name.clone(), id: topic.id, replicas });
+        }
     }
 
-    fn open_replica(&self, topic: &controller::Topic, index: usize, config: &PartitionConfig) -> Replica {
+    fn open_replica(&self, topic: &controller::Topic, index: usize, config: &PartitionConfig) -> Opening {
         let number = i32::try_from(index).expect("a topic has fewer partitions than that");
         let partition = TopicPartition::new(topic.name.clone(), PartitionIndex::new(number));
         match self.open_partition(&partition, topic.id, &topic.partitions[index], config) {
-            Ok(opened) => Replica::Leader(opened),
+            Ok(opening) => opening,
+            // Told once for the whole directory.
+            Err(OpenError::Unreachable(reason @ Unreachable::DirectoryAbsent(_))) => {
+                debug!(%partition, %reason, "the partition is offline");
+                Opening::Offline
+            }
             Err(failure) => {
                 error!(%partition, error = %failure, "the partition is offline; its files are left as they are");
-                Replica::Offline
+                Opening::Offline
             }
         }
     }
@@ -169,24 +157,65 @@ impl Replicas {
         topic_id: TopicId,
         placed: &controller::Partition,
         config: &PartitionConfig,
-    ) -> Result<Arc<Partition>, LogError> {
-        let now_ms = time::wall_clock_ms();
-        let (directory, log) = match self.found.get(partition) {
-            Some(directory) => {
-                let opened = directory.dir().open_log(partition, Some(topic_id), config.log.clone(), now_ms);
-                let (log, recovery) = opened?;
-                if recovery.truncated_bytes > 0 {
-                    let (bytes, because) = (recovery.truncated_bytes, recovery.truncated_because);
-                    warn!(%partition, bytes, ?because, "recovery cut a torn tail");
+    ) -> Result<Opening, OpenError> {
+        let assigned = placed.directory_on(self.node_id);
+        let found = self.found.get(partition).map_or(&[][..], Vec::as_slice);
+        // Files of another topic of the same name are none of this one.
+        let is_ours = |found: &&Found| found.topic_id.is_none_or(|found| found == topic_id);
+        let found: Vec<DirectoryId> =
+            found.iter().filter(is_ours).map(|found| found.directory.dir().directory_id()).collect();
+        match residence(assigned, &found, |id| self.directory(id).is_some())? {
+            Residence::Assigned(id) => {
+                let (directory, log) = self.open_log(partition, topic_id, id, config)?;
+                Ok(Opening::Ready(self.lead(partition, placed, directory, log, config)))
+            }
+            Residence::Found(id) => {
+                if let Some(assigned) = assigned {
+                    warn!(%partition, from = %assigned, to = %id, "somebody moved the partition to another directory");
                 }
-                directory.count_partition();
-                (directory, log)
+                let (directory, log) = self.open_log(partition, topic_id, id, config)?;
+                Ok(Opening::Unassigned(self.lead(partition, placed, directory, log, config)))
             }
-            None => {
+            Residence::Unmade => {
                 let directory = self.take_emptiest_directory();
-                (directory, directory.dir().create_log(partition, topic_id, config.log.clone(), now_ms)?)
+                let now_ms = self.clock.wall_ms();
+                let log = directory.dir().create_log(partition, topic_id, config.log.clone(), now_ms)?;
+                Ok(Opening::Unassigned(self.lead(partition, placed, directory, log, config)))
             }
-        };
+        }
+    }
+
+    fn directory(&self, id: DirectoryId) -> Option<&Arc<LogDirectory>> {
+        self.directories.iter().find(|directory| directory.dir().directory_id() == id)
+    }
+
+    fn open_log(
+        &self,
+        partition: &TopicPartition,
+        topic_id: TopicId,
+        id: DirectoryId,
+        config: &PartitionConfig,
+    ) -> Result<(&Arc<LogDirectory>, Arc<Log>), LogError> {
+        let directory = self.directory(id).expect("it was found in a directory that is present");
+        let now_ms = self.clock.wall_ms();
+        let (log, recovery) =
+            directory.dir().open_log(partition, Some(topic_id), config.log.clone(), now_ms)?;
+        if recovery.truncated_bytes > 0 {
+            let (bytes, because) = (recovery.truncated_bytes, recovery.truncated_because);
+            warn!(%partition, bytes, ?because, "recovery cut a torn tail");
+        }
+        directory.count_partition();
+        Ok((directory, log))
+    }
+
+    fn lead(
+        &self,
+        partition: &TopicPartition,
+        placed: &controller::Partition,
+        directory: &Arc<LogDirectory>,
+        log: Arc<Log>,
+        config: &PartitionConfig,
+    ) -> Arc<Partition> {
         let start = LeaderStart {
             broker: self.node_id,
             leader_epoch: placed.leader_epoch,
@@ -201,7 +230,7 @@ impl Replicas {
             acknowledgement: config.acknowledgement(),
         };
         let (id, now) = (partition.clone(), self.clock.now());
-        Ok(Partition::lead(id, log, Arc::clone(directory), config.clone(), now, start))
+        Partition::lead(id, log, Arc::clone(directory), config.clone(), now, start)
     }
 
     /// The directory for the next new partition, which is counted in before another thread looks.
@@ -220,31 +249,83 @@ impl Replicas {
             .with_dynamic(dynamic(ConfigResource::AllBrokers), dynamic(ConfigResource::Broker(self.node_id)))
     }
 
-    fn warn_of_strays(&self, map: &TopicMap) {
-        for partition in self.found.keys().filter(|partition| map.by_name(&partition.topic).is_none()) {
+    fn warn_of_strays(&self) {
+        let is_stray = |partition: &&TopicPartition| self.next.by_name(&partition.topic).is_none();
+        for partition in self.found.keys().filter(is_stray) {
             warn!(%partition, "no metadata speaks of this partition; its files are left alone");
         }
     }
 
-    fn remove(&self, map: &mut TopicMap, id: TopicId) {
-        let Some(topic) = map.remove(id) else { return };
+    /// The records that tell where the logs are that wait for it. Their names have to outlive a power loss first: what is
+    /// assigned and not there is missed.
+    fn assignments(&mut self) -> Vec<MetadataRecord> {
+        let mut synced: BTreeMap<DirectoryId, bool> = BTreeMap::new();
+        let mut sync = |directory: &LogDirectory| {
+            let synced = synced.entry(directory.dir().directory_id());
+            *synced.or_insert_with(|| {
+                let result = directory.dir().sync_names();
+                result.inspect_err(|failure| directory.note_failure(failure)).is_ok()
+            })
+        };
+        let mut records = Vec::new();
+        for (topic, waiting) in &mut self.unassigned {
+            waiting.retain(|waiting| sync(waiting.partition.directory()));
+            records.extend(waiting.iter().map(|waiting| MetadataRecord::AssignDirectory {
+                topic: *topic,
+                partition: waiting.partition.topic_partition.partition,
+                broker: self.node_id,
+                directory: waiting.partition.directory().dir().directory_id(),
+            }));
+        }
+        records
+    }
+
+    fn remove(&mut self, id: TopicId) {
+        let Some(topic) = self.next.remove(id) else { return };
         // Out of the table first, so that no request finds a partition whose log is closed.
-        self.topics.replace(map.clone());
-        let now_ms = time::wall_clock_ms();
-        for partition in topic.leaders() {
+        self.topics.replace(self.next.clone());
+        let waiting = self.unassigned.remove(&id).unwrap_or_default();
+        for partition in topic.leaders().chain(waiting.iter().map(|waiting| &waiting.partition)) {
             partition.resign();
-            let directory = partition.directory();
-            if let Err(failure) = directory.dir().delete_log(&partition.topic_partition, now_ms) {
-                directory.note_failure(&failure);
+            self.delete_log(partition.directory(), &partition.topic_partition);
+        }
+        for (index, replica) in (0..).zip(&topic.replicas) {
+            if matches!(replica, Replica::Offline) {
+                let partition = TopicPartition::new(topic.name.clone(), PartitionIndex::new(index));
+                self.delete_offline(&partition, id);
             }
         }
+        self.deletions.notify_one();
         info!(topic = %topic.name, %id, "topic deleted");
+    }
+
+    /// Files that could not be opened go with their topic, too; those in a directory that is not here stay.
+    fn delete_offline(&self, partition: &TopicPartition, id: TopicId) {
+        for directory in self.directories.iter().filter(|directory| !directory.is_offline()) {
+            match directory.dir().holds(partition, id) {
+                Ok(true) => self.delete_log(directory, partition),
+                Ok(false) => {}
+                Err(failure) => directory.note_failure(&failure),
+            }
+        }
+    }
+
+    fn delete_log(&self, directory: &LogDirectory, partition: &TopicPartition) {
+        if let Err(failure) = directory.dir().delete_log(partition, self.clock.wall_ms()) {
+            directory.note_failure(&failure);
+        }
     }
 }
 
 impl Follower for Replicas {
-    fn follow(&mut self, image: &Arc<Image>, records: &[MetadataRecord]) {
-        let mut map = TopicMap::clone(&self.topics.load());
+    fn open(&mut self, image: &Image) -> Vec<MetadataRecord> {
+        self.open_topics(image, image.topics().map(|topic| (&**topic, Vec::new())).collect());
+        self.warn_of_strays();
+        self.found.clear();
+        self.assignments()
+    }
+
+    fn follow(&mut self, image: &Image, records: &[MetadataRecord]) -> Vec<MetadataRecord> {
         let mut grown = Vec::new();
         let mut configured = Vec::new();
         let mut all_configured = false;
@@ -253,7 +334,7 @@ impl Follower for Replicas {
                 MetadataRecord::Topic { id, .. } | MetadataRecord::Partition { topic: id, .. } => {
                     grown.push(*id)
                 }
-                MetadataRecord::RemoveTopic { id } => self.remove(&mut map, *id),
+                MetadataRecord::RemoveTopic { id } => self.remove(*id),
                 MetadataRecord::Config { resource: ConfigResource::Topic(name), .. } => {
                     configured.extend(image.topic(name).map(|topic| topic.id));
                 }
@@ -266,6 +347,9 @@ impl Follower for Replicas {
                 MetadataRecord::RegisterBroker { .. }
                 | MetadataRecord::ProducerIds { .. }
                 | MetadataRecord::LeaderEpochFloor { .. }
+                | MetadataRecord::Cluster { .. }
+                | MetadataRecord::RegisterDirectories { .. }
+                | MetadataRecord::AssignDirectory { .. }
                 | MetadataRecord::Config { resource: ConfigResource::Group(_), .. } => {}
             }
         }
@@ -273,17 +357,33 @@ impl Follower for Replicas {
         grown.dedup();
         // A topic that was removed again by a later record of the same batch is in no image any more.
         let grown = grown.into_iter().filter_map(|id| image.topic_by_id(id)).map(|topic| {
-            let known = map.by_id(topic.id).map(|known| known.replicas.clone());
+            let known = self.next.by_id(topic.id).map(|known| known.replicas.clone());
             (&**topic, known.unwrap_or_default())
         });
-        self.open_topics(image, grown.collect()).into_iter().for_each(|topic| map.insert(topic));
+        let grown = grown.collect();
+        self.open_topics(image, grown);
         let broker = self.dynamic_config(image);
         for topic in image.topics().filter(|topic| all_configured || configured.contains(&topic.id)) {
             let config = config_of(&broker, image, topic);
-            let local = map.by_id(topic.id).into_iter().flat_map(|local| local.leaders());
+            let local = self.next.by_id(topic.id).into_iter().flat_map(|local| local.leaders());
+            let waiting = self.unassigned.get(&topic.id).into_iter().flatten();
+            let local = local.chain(waiting.map(|waiting| &waiting.partition));
             local.for_each(|partition| partition.update_config(config.clone()));
         }
-        self.topics.replace(map);
+        self.assignments()
+    }
+
+    fn publish(&mut self, are_assigned: bool) {
+        let ready = if are_assigned { std::mem::take(&mut self.unassigned) } else { BTreeMap::new() };
+        for (id, ready) in ready {
+            let known = self.next.by_id(id).expect("what waits is in the table");
+            let mut topic = Topic::clone(known);
+            for Unassigned { index, partition } in ready {
+                topic.replicas[index] = Replica::Leader(partition);
+            }
+            self.next.insert(topic);
+        }
+        self.topics.replace(self.next.clone());
     }
 }
 

@@ -17,6 +17,7 @@ use tracing::{info, warn};
 use crate::core::Core;
 use crate::listener::{Listener, accept_connections};
 use crate::rt::net::{self, SocketOptions, TcpListener};
+use crate::rt::time::WallClock;
 use crate::rt::{storage, time};
 use crate::start_error::StartError;
 use crate::{background, coordinators};
@@ -57,9 +58,21 @@ impl Broker {
         config: BrokerConfig,
         storage: Arc<dyn Storage>,
     ) -> Result<BrokerHandle, StartError> {
+        Broker::start_with(config, storage, WallClock::default()).await
+    }
+
+    /// [`Broker::start_on`] with a wall clock that can be set.
+    ///
+    /// # Errors
+    /// As [`Broker::start`].
+    pub async fn start_with(
+        config: BrokerConfig,
+        storage: Arc<dyn Storage>,
+        wall_clock: WallClock,
+    ) -> Result<BrokerHandle, StartError> {
         let sockets = bind(&config)?;
         // Opening thousands of logs reads many files: not on a worker that others of this process may need.
-        let opened = tokio::task::spawn_blocking(move || Core::open(config, &storage)).await;
+        let opened = tokio::task::spawn_blocking(move || Core::open(config, &storage, wall_clock)).await;
         let core = opened.map_err(|_| StartError::Interrupted)??;
         let tasks = TaskTracker::new();
         let mut listeners = Vec::with_capacity(sockets.len());

@@ -2,8 +2,10 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use ottla_log::LogError;
+use ottla_protocol::DirectoryId;
 
 use crate::quorum::MetadataLogError;
 
@@ -36,6 +38,25 @@ pub enum StartError {
     /// The metadata log cannot be read.
     #[error(transparent)]
     Metadata(#[from] MetadataLogError),
+    /// The metadata log is not there, and a log directory says that there was one.
+    #[error(
+        "the metadata log {} is missing, but {evidence}; put it back, or empty every log directory to begin anew",
+        path.display()
+    )]
+    MetadataLogMissing {
+        /// Where it should be.
+        path: PathBuf,
+        /// How it is known that there was one.
+        evidence: String,
+    },
+    /// Two log directories have the same id.
+    #[error("the log directories {} and {} have the same directory.id {id}: one is a copy", .paths[0].display(), .paths[1].display())]
+    DuplicateDirectory {
+        /// The id.
+        id: DirectoryId,
+        /// Where they are.
+        paths: [PathBuf; 2],
+    },
     /// The system has no thread to give.
     #[error("cannot start a thread: {0}")]
     Thread(#[source] io::Error),

@@ -7,6 +7,7 @@
 
 mod assignment;
 mod configs;
+mod directories;
 mod image;
 mod names;
 mod outcome;
@@ -15,8 +16,9 @@ mod producer_ids;
 mod record;
 mod topics;
 
+pub use directories::{AbsentDirectory, Residence, Unreachable, residence};
 pub use image::{Broker, Image, Partition, Topic};
 pub use outcome::Outcome;
 pub use placement::Placement;
 pub use producer_ids::{PRODUCER_ID_BLOCK, ProducerIdBlock};
-pub use record::{ConfigResource, MetadataRecord};
+pub use record::{ConfigResource, Directory, MetadataRecord};

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use ottla_log::storage::{Access, MemoryStorage, Storage, read_file, write_all_at};
 use ottla_log::{AppendOrigin, DirectoryOwner, Log, LogConfig, LogDir, Stamp};
 use ottla_protocol::records::{BatchBuilder, Compression, Rules, ValidBatch, batches};
-use ottla_protocol::{BrokerId, LeaderEpoch, Offset, PartitionIndex, TopicId, TopicName, TopicPartition};
+use ottla_protocol::{BrokerId, LeaderEpoch, Offset, PartitionIndex, TopicName, TopicPartition};
 
 use crate::record_batch;
 
@@ -90,7 +90,7 @@ pub fn open(storage: &MemoryStorage) -> Option<(LogDir, Arc<Log>)> {
     let owner = DirectoryOwner {
         cluster_id: "fuzz".to_owned(),
         node_id: BrokerId::new(1),
-        new_directory_id: ID.parse::<TopicId>().expect("a legal id"),
+        new_directory_id: ID.parse().expect("a legal id"),
     };
     let directory = LogDir::open(Arc::new(storage.clone()), Path::new(ROOT), &owner).ok()?;
     let (log, _) = directory.open_log(&partition(), None, config(), NOW_MS).ok()?;

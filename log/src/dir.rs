@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ottla_protocol::{BrokerId, Offset, PartitionIndex, TopicId, TopicName, TopicPartition};
+use ottla_protocol::{BrokerId, DirectoryId, Offset, PartitionIndex, TopicId, TopicName, TopicPartition};
 use parking_lot::Mutex;
 
 use crate::checkpoint::{
@@ -30,6 +30,7 @@ const META_PROPERTIES: &str = "meta.properties";
 const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";
 const PARTITION_METADATA: &str = "partition.metadata";
 const DELETE_SUFFIX: &str = "-delete";
+const STRAY_SUFFIX: &str = "-stray";
 /// How many logs are closed at a time.
 const CLOSING_THREADS: usize = 8;
 
@@ -41,7 +42,7 @@ pub struct DirectoryOwner {
     /// The broker's id.
     pub node_id: BrokerId,
     /// The id that the directory gets if it is new; Kafka's base64 form of a random UUID.
-    pub new_directory_id: TopicId,
+    pub new_directory_id: DirectoryId,
 }
 
 /// A partition that was found in a log directory.
@@ -57,7 +58,7 @@ pub struct FoundPartition {
 #[derive(Debug)]
 pub struct LogDir {
     shared: Arc<DirectoryState>,
-    directory_id: TopicId,
+    directory_id: DirectoryId,
     was_clean: bool,
     found: Vec<FoundPartition>,
     logs: Mutex<BTreeMap<TopicPartition, Arc<Log>>>,
@@ -129,13 +130,25 @@ impl LogDir {
         Ok(properties.and_then(|mut properties| properties.remove("cluster.id")))
     }
 
+    /// A partition that lies in a directory, if one does. Takes no lock and changes nothing.
+    pub fn partition_in(storage: &dyn Storage, path: &Path) -> Result<Option<TopicPartition>, LogError> {
+        match storage.list(path) {
+            Ok(entries) => {
+                let mut directories = entries.iter().filter(|entry| entry.is_directory);
+                Ok(directories.find_map(|entry| partition_of(&entry.name)))
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(LogError::io("list", path, error)),
+        }
+    }
+
     /// Where the directory is.
     pub fn path(&self) -> &Path {
         self.shared.path()
     }
 
     /// The id in its `meta.properties` (KIP-858).
-    pub fn directory_id(&self) -> TopicId {
+    pub fn directory_id(&self) -> DirectoryId {
         self.directory_id
     }
 
@@ -176,10 +189,11 @@ impl LogDir {
         self.logs.lock().values().cloned().collect()
     }
 
-    /// Creates a partition with an empty log.
+    /// Creates a partition with an empty log. A directory of that name that belongs to another topic is left over from
+    /// one of the same name; it is set aside under a name that ends in `-stray`, with all that it holds.
     ///
     /// # Errors
-    /// `Exists` if there is a directory of that name.
+    /// `Exists` if the partition is there already.
     pub fn create_log(
         &self,
         partition: &TopicPartition,
@@ -188,10 +202,13 @@ impl LogDir {
         now_ms: i64,
     ) -> Result<Arc<Log>, LogError> {
         let directory = self.path().join(partition.to_string());
-        if self.shared.storage().list(&directory).is_ok() {
-            return Err(LogError::Exists(partition.clone()));
-        }
         self.shared.check_alive()?;
+        if self.shared.storage().list(&directory).is_ok() {
+            match topic_id_in(&**self.shared.storage(), &directory)? {
+                Some(found) if found == topic_id => return Err(LogError::Exists(partition.clone())),
+                found => self.set_aside(partition, found, now_ms)?,
+            }
+        }
         self.shared.forget(partition)?;
         let created = self.shared.storage().create_directory(&directory);
         created.map_err(|error| LogError::io("create", &directory, error))?;
@@ -262,36 +279,74 @@ impl LogDir {
             None => 0,
         };
         let topic_id = self.topic_id_of(partition, &directory)?;
-        let unique = topic_id.map_or(now_ms as u128, |id| id.get().as_u128());
-        // As Kafka names it; a long topic name is cut so that the whole fits a file name.
-        let suffix = format!(".{unique:032x}{DELETE_SUFFIX}");
-        let name = partition.to_string();
-        let renamed = self.path().join(format!("{}{suffix}", &name[..name.len().min(255 - suffix.len())]));
-        let storage = self.shared.storage();
-        let result = storage.rename(&directory, &renamed).and_then(|()| storage.sync_directory(self.path()));
-        result.map_err(|error| LogError::io("rename", &directory, error))?;
+        let renamed = self.rename_log(partition, topic_id, now_ms, DELETE_SUFFIX)?;
         self.unrecovered.lock().remove(partition);
         self.doomed.lock().push((renamed, now_ms.saturating_add_unsigned(delay_ms)));
         self.shared.forget(partition)
     }
 
-    /// Removes the directories of deleted partitions whose delay is over.
+    fn set_aside(
+        &self,
+        partition: &TopicPartition,
+        topic_id: Option<TopicId>,
+        now_ms: i64,
+    ) -> Result<(), LogError> {
+        let aside = self.rename_log(partition, topic_id, now_ms, STRAY_SUFFIX)?;
+        tracing::warn!(%partition, to = %aside.display(), "set the files of a former topic of this name aside");
+        self.unrecovered.lock().remove(partition);
+        self.known_ids.lock().remove(partition);
+        Ok(())
+    }
+
+    /// Renames a partition's directory as Kafka does; a long topic name is cut so that the whole fits a file name.
+    fn rename_log(
+        &self,
+        partition: &TopicPartition,
+        topic_id: Option<TopicId>,
+        now_ms: i64,
+        suffix: &str,
+    ) -> Result<PathBuf, LogError> {
+        let directory = self.path().join(partition.to_string());
+        let unique = topic_id.map_or(now_ms as u128, |id| id.get().as_u128());
+        let suffix = format!(".{unique:032x}{suffix}");
+        let name = partition.to_string();
+        let renamed = self.path().join(format!("{}{suffix}", &name[..name.len().min(255 - suffix.len())]));
+        let storage = self.shared.storage();
+        let result = storage.rename(&directory, &renamed).and_then(|()| storage.sync_directory(self.path()));
+        result.map_err(|error| LogError::io("rename", &directory, error))?;
+        Ok(renamed)
+    }
+
+    /// Whether the files of this partition of this topic are here, open or not.
+    pub fn holds(&self, partition: &TopicPartition, topic_id: TopicId) -> Result<bool, LogError> {
+        let directory = self.path().join(partition.to_string());
+        Ok(topic_id_in(&**self.shared.storage(), &directory)? == Some(topic_id))
+    }
+
+    /// Makes the names of new partitions outlive a power loss.
+    pub fn sync_names(&self) -> Result<(), LogError> {
+        self.shared.check_alive()?;
+        let synced = self.shared.storage().sync_directory(self.path());
+        self.shared.durable(synced.map_err(|error| LogError::io("sync", self.path(), error)))
+    }
+
+    /// Removes the directories of deleted partitions whose delay is over. One that cannot be removed is tried again by the
+    /// next call; the first failure is returned after the others were tried.
     pub fn purge(&self, now_ms: i64) -> Result<(), LogError> {
-        let mut doomed = self.doomed.lock();
+        let due: Vec<_> = self.doomed.lock().extract_if(.., |(_, due_ms)| *due_ms <= now_ms).collect();
         let mut result = Ok(());
-        doomed.retain(|(path, due_ms)| {
-            if *due_ms > now_ms {
-                return true;
+        for (path, due_ms) in due {
+            if let Err(error) = remove_directory_with_files(&**self.shared.storage(), &path) {
+                result = result.and(Err(LogError::io("remove", &path, error)));
+                self.doomed.lock().push((path, due_ms));
             }
-            match remove_directory_with_files(&**self.shared.storage(), path) {
-                Ok(()) => false,
-                Err(error) => {
-                    result = Err(LogError::io("remove", path, error));
-                    true
-                }
-            }
-        });
+        }
         result
+    }
+
+    /// When the next of the deleted partitions is due that are not due yet.
+    pub fn next_purge_ms(&self, now_ms: i64) -> Option<i64> {
+        self.doomed.lock().iter().map(|(_, due_ms)| *due_ms).filter(|due_ms| *due_ms > now_ms).min()
     }
 
     /// Raises the recovery points of all logs as far as that needs no fsync of an active segment, and writes the
@@ -357,7 +412,7 @@ fn claim(
     path: &Path,
     owner: &DirectoryOwner,
     entries: &[DirectoryEntry],
-) -> Result<TopicId, LogError> {
+) -> Result<DirectoryId, LogError> {
     let file = path.join(META_PROPERTIES);
     let not_ours = |key, found: &str, expected: &str| LogError::NotOurs {
         path: file.clone(),

@@ -85,8 +85,10 @@ impl Log {
             return false;
         }
         let config = self.config.load();
-        let waited = now_ms.saturating_sub(self.dirty_since_ms.load(Ordering::Relaxed)).max(0) as u64;
-        unsynced >= config.flush_messages || waited >= config.flush_ms
+        let waited = now_ms.saturating_sub(self.dirty_since_ms.load(Ordering::Relaxed));
+        // The wall clock may be set back; then nobody knows how long it was, and a flush too many costs little.
+        let is_overdue = u64::try_from(waited).map_or(true, |waited| waited >= config.flush_ms);
+        unsynced >= config.flush_messages || (is_overdue && config.flush_ms < i64::MAX.cast_unsigned())
     }
 
     /// Makes everything durable that was appended before the call, and returns the durable end. Many appends share one.

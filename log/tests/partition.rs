@@ -3,6 +3,8 @@
 
 #[path = "partition/append_and_read.rs"]
 mod append_and_read;
+#[path = "partition/directory.rs"]
+mod directory;
 #[path = "partition/fixture.rs"]
 mod fixture;
 #[path = "partition/power_loss.rs"]

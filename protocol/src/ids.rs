@@ -36,6 +36,11 @@ pub struct ProducerEpoch(i16);
 #[serde(transparent)]
 pub struct TopicId(Uuid);
 
+/// The identity of a log directory for as long as it lives (KIP-858); one that is emptied gets another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct DirectoryId(Uuid);
+
 /// A legal topic name: 1 to 249 of `a-z A-Z 0-9 . _ -`, and neither `.` nor `..`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -120,6 +125,18 @@ impl TopicId {
     }
 }
 
+impl DirectoryId {
+    /// The directory id with these 128 bits.
+    pub const fn new(id: Uuid) -> Self {
+        Self(id)
+    }
+
+    /// The 128 bits.
+    pub const fn get(self) -> Uuid {
+        self.0
+    }
+}
+
 impl ProducerEpoch {
     /// The epoch of a producer id's first incarnation.
     pub const ZERO: ProducerEpoch = ProducerEpoch(0);
@@ -187,6 +204,12 @@ impl fmt::Display for TopicId {
     }
 }
 
+impl fmt::Display for DirectoryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&base64_url(self.0.as_bytes()))
+    }
+}
+
 /// Kafka shows a topic id as 22 characters of base64 in the URL alphabet without padding.
 fn base64_url(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -210,26 +233,41 @@ impl std::str::FromStr for TopicId {
     type Err = InvalidTopicId;
 
     fn from_str(text: &str) -> Result<Self, InvalidTopicId> {
-        let invalid = || InvalidTopicId(text.to_owned());
-        if text.len() != 22 {
-            return Err(invalid());
-        }
-        let mut bits = 0u128;
-        for (place, character) in text.bytes().enumerate() {
-            let digit = match character {
-                b'A'..=b'Z' => character - b'A',
-                b'a'..=b'z' => character - b'a' + 26,
-                b'0'..=b'9' => character - b'0' + 52,
-                b'-' => 62,
-                b'_' => 63,
-                _ => return Err(invalid()),
-            };
-            // 21 digits carry 126 bits; only the upper two bits of the last digit are used.
-            bits =
-                if place < 21 { bits << 6 | u128::from(digit) } else { bits << 2 | u128::from(digit >> 4) };
-        }
-        Ok(Self(Uuid::from_u128(bits)))
+        from_base64_url(text).map(Self).ok_or_else(|| InvalidTopicId(text.to_owned()))
     }
+}
+
+/// Why a text is not a directory id.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a directory id of 22 base64 characters")]
+pub struct InvalidDirectoryId(String);
+
+impl std::str::FromStr for DirectoryId {
+    type Err = InvalidDirectoryId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidDirectoryId> {
+        from_base64_url(text).map(Self).ok_or_else(|| InvalidDirectoryId(text.to_owned()))
+    }
+}
+
+fn from_base64_url(text: &str) -> Option<Uuid> {
+    if text.len() != 22 {
+        return None;
+    }
+    let mut bits = 0u128;
+    for (place, character) in text.bytes().enumerate() {
+        let digit = match character {
+            b'A'..=b'Z' => character - b'A',
+            b'a'..=b'z' => character - b'a' + 26,
+            b'0'..=b'9' => character - b'0' + 52,
+            b'-' => 62,
+            b'_' => 63,
+            _ => return None,
+        };
+        // 21 digits carry 126 bits; only the upper two bits of the last digit are used.
+        bits = if place < 21 { bits << 6 | u128::from(digit) } else { bits << 2 | u128::from(digit >> 4) };
+    }
+    Some(Uuid::from_u128(bits))
 }
 
 impl Deref for TopicName {

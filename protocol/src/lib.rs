@@ -34,7 +34,7 @@ pub mod records;
 pub use api::{API_TABLE, ApiKey, ApiRange};
 pub use error::ErrorCode;
 pub use ids::{
-    BrokerId, InvalidTopicId, InvalidTopicName, PartitionIndex, ProducerEpoch, ProducerId, TopicId,
-    TopicName, TopicPartition,
+    BrokerId, DirectoryId, InvalidDirectoryId, InvalidTopicId, InvalidTopicName, PartitionIndex,
+    ProducerEpoch, ProducerId, TopicId, TopicName, TopicPartition,
 };
 pub use offset::{LeaderEpoch, Offset, OffsetDelta, Sequence};

@@ -12,7 +12,6 @@ use ottla_protocol::{ErrorCode, Offset, TopicName};
 use super::{RequestContext, metadata};
 use crate::error_code;
 use crate::partition::Partition;
-use crate::rt::time;
 
 /// `offset` of a client that wants all gone that can go.
 const HIGH_WATERMARK: i64 = -1;
@@ -20,7 +19,7 @@ const HIGH_WATERMARK: i64 = -1;
 /// Answers for each partition by itself.
 pub(super) fn handle(context: &RequestContext, request: DeleteRecordsRequest) -> DeleteRecordsResponse {
     let topics = context.core.topics.load();
-    let now_ms = time::wall_clock_ms();
+    let now_ms = context.core.clock.wall_ms();
     let answers = request.topics.into_iter().map(|topic| {
         let is_internal = TopicName::new(&topic.name).is_ok_and(|name| metadata::is_internal(&name));
         let answer = |asked: &DeleteRecordsPartition| {

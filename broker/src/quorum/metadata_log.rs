@@ -21,9 +21,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ottla_cluster::controller::MetadataRecord;
-use ottla_log::storage::{Access, Storage, StorageFile, read_exact_at, write_all_at};
+use ottla_log::storage::{Access, Storage, StorageFile, StorageLock, read_exact_at, read_file, write_all_at};
 
 const FILE_NAME: &str = "00000000000000000000.log";
+const LOCK_NAME: &str = ".lock";
 const SNAPSHOT_NAME: &str = "snapshot.tmp";
 const MAGIC: [u8; 8] = *b"OTMD\x01\0\0\0";
 const ENTRY_HEADER_BYTES: usize = 8;
@@ -49,6 +50,9 @@ pub enum MetadataLogError {
         /// Where.
         position: usize,
     },
+    /// Another broker uses it; with a `metadata.log.dir` the locks of the log directories do not tell.
+    #[error("the metadata log in {} is in use by another broker", .0.display())]
+    Locked(PathBuf),
     /// An earlier write failed.
     #[error("the metadata log {} takes no entries since a write failed", .0.display())]
     Poisoned(PathBuf),
@@ -65,6 +69,18 @@ pub(crate) struct MetadataLog {
     snapshot_end: u64,
     pending: Vec<MetadataRecord>,
     poisoned: bool,
+    _lock: Option<Box<dyn StorageLock>>,
+}
+
+/// Takes the lock of the log in `directory`.
+pub(super) fn lock(
+    storage: &dyn Storage,
+    directory: &Path,
+) -> Result<Box<dyn StorageLock>, MetadataLogError> {
+    let path = directory.join(LOCK_NAME);
+    let created = storage.create_directory(directory).and_then(|()| storage.lock(&path));
+    let lock = created.map_err(|source| MetadataLogError::Io { action: "lock", path, source })?;
+    lock.ok_or_else(|| MetadataLogError::Locked(directory.to_owned()))
 }
 
 impl MetadataLog {
@@ -100,6 +116,7 @@ impl MetadataLog {
             snapshot_end: 0,
             pending: Vec::new(),
             poisoned: false,
+            _lock: None,
         };
         if end < MAGIC.len() {
             // New, or killed before its first entry: nothing was ever committed.
@@ -119,6 +136,34 @@ impl MetadataLog {
         }
         log.end = sound as u64;
         Ok(log)
+    }
+
+    /// The same log with the lock that it was opened under, which it keeps.
+    pub(super) fn holding(self, lock: Box<dyn StorageLock>) -> MetadataLog {
+        MetadataLog { _lock: Some(lock), ..self }
+    }
+
+    /// Hands every committed record to `apply`, if there is a log, and changes nothing.
+    ///
+    /// # Errors
+    /// As [`MetadataLog::open`].
+    pub(crate) fn read(
+        storage: &dyn Storage,
+        directory: &Path,
+        mut apply: impl FnMut(MetadataRecord),
+    ) -> Result<(), MetadataLogError> {
+        let path = directory.join(FILE_NAME);
+        let contents = read_file(storage, &path).map_err(|source| MetadataLogError::Io {
+            action: "read",
+            path: path.clone(),
+            source,
+        })?;
+        match contents {
+            Some(contents) if contents.len() >= MAGIC.len() => replay(&contents, &mut apply)
+                .map(drop)
+                .map_err(|position| MetadataLogError::Corrupt { path, position }),
+            _ => Ok(()),
+        }
     }
 
     /// Adds records to the next commit.

@@ -3,6 +3,8 @@
 //!
 //! A decision never reads the clock itself: it is handed `now`.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 pub use tokio::time::error::Elapsed;
@@ -20,6 +22,24 @@ pub fn wall_clock_ms() -> i64 {
     std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// The wall clock of one broker: the system's, which an operator, NTP or a test may set forward and back at any time.
+#[derive(Clone, Debug, Default)]
+pub struct WallClock {
+    ahead_ms: Arc<AtomicI64>,
+}
+
+impl WallClock {
+    /// What it shows, in milliseconds since 1970-01-01 UTC.
+    pub fn now_ms(&self) -> i64 {
+        wall_clock_ms().saturating_add(self.ahead_ms.load(Ordering::Relaxed))
+    }
+
+    /// Sets it so far ahead of the system's clock, or behind it.
+    pub fn set_ahead_ms(&self, ahead_ms: i64) {
+        self.ahead_ms.store(ahead_ms, Ordering::Relaxed);
+    }
 }
 
 /// Waits for `duration`.

@@ -8,6 +8,7 @@
 mod support;
 
 mod concurrency;
+mod directories;
 mod faults;
 mod full_disk;
 mod idempotence;

@@ -54,7 +54,7 @@ fn a_directory_of_another_cluster_or_node_is_refused() {
     for settings in [[("cluster.id", "AAAAAAAAAAAAAAAAAAAAAA")], [("node.id", "7")]] {
         let error = start_error(&data, &settings);
         assert!(matches!(error, StartError::Log(LogError::NotOurs { .. })), "{error:?}");
-        assert!(one_line(&error).contains("meta.properties"));
+        assert!(one_line(&error).contains(data.to_str().unwrap()));
     }
     TestBroker::start_in(&data, &[]).unwrap();
 }

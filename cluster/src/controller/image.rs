@@ -7,9 +7,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use ottla_protocol::{BrokerId, LeaderEpoch, PartitionIndex, ProducerId, TopicId, TopicName};
+use ottla_protocol::{BrokerId, DirectoryId, LeaderEpoch, PartitionIndex, ProducerId, TopicId, TopicName};
 
-use super::record::{ConfigResource, MetadataRecord};
+use super::record::{ConfigResource, Directory, MetadataRecord};
 
 /// How many names of deleted topics are remembered with their leader epoch. Beyond it the half with the least epochs is
 /// forgotten, and every new topic begins above those: so a cluster that creates and deletes without end stays bounded.
@@ -20,6 +20,8 @@ const DELETED_NAMES_MAX: usize = 10_000;
 pub struct Broker {
     /// Its rack.
     pub rack: Option<String>,
+    /// Its log directories.
+    pub directories: Vec<Directory>,
 }
 
 /// A topic.
@@ -38,6 +40,8 @@ pub struct Topic {
 pub struct Partition {
     /// Its replicas, preferred leader first.
     pub replicas: Vec<BrokerId>,
+    /// The log directory of each replica; none yet for one that was never written to (KIP-858).
+    pub directories: Vec<Option<DirectoryId>>,
     /// Those in sync.
     pub in_sync_replicas: Vec<BrokerId>,
     /// Its leader.
@@ -48,9 +52,18 @@ pub struct Partition {
     pub partition_epoch: i32,
 }
 
+impl Partition {
+    /// The log directory of the replica on `broker`.
+    pub fn directory_on(&self, broker: BrokerId) -> Option<DirectoryId> {
+        let place = self.replicas.iter().position(|replica| *replica == broker)?;
+        self.directories[place]
+    }
+}
+
 /// See the module.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Image {
+    cluster_id: Option<String>,
     brokers: BTreeMap<BrokerId, Broker>,
     topics: BTreeMap<TopicName, Arc<Topic>>,
     names: HashMap<TopicId, TopicName>,
@@ -61,6 +74,16 @@ pub struct Image {
 }
 
 impl Image {
+    /// The cluster's id, once it has one.
+    pub fn cluster_id(&self) -> Option<&str> {
+        self.cluster_id.as_deref()
+    }
+
+    /// The broker with this id.
+    pub fn broker(&self, id: BrokerId) -> Option<&Broker> {
+        self.brokers.get(&id)
+    }
+
     /// The brokers, by id.
     pub fn brokers(&self) -> impl Iterator<Item = (BrokerId, &Broker)> {
         self.brokers.iter().map(|(id, broker)| (*id, broker))
@@ -102,6 +125,14 @@ impl Image {
         self.configs.get(resource).unwrap_or(&NONE)
     }
 
+    /// The groups that have dynamic configs, by name.
+    pub fn configured_groups(&self) -> impl Iterator<Item = &str> {
+        self.configs.keys().filter_map(|resource| match resource {
+            ConfigResource::Group(name) => Some(name.as_str()),
+            _ => None,
+        })
+    }
+
     /// The first producer id that belongs to nobody.
     pub fn next_producer_id(&self) -> ProducerId {
         self.next_producer_id.unwrap_or(ProducerId::new(0))
@@ -118,7 +149,9 @@ impl Image {
     pub fn apply(&mut self, record: &MetadataRecord) {
         match record {
             MetadataRecord::RegisterBroker { broker, rack } => {
-                self.brokers.insert(*broker, Broker { rack: rack.clone() });
+                let directories = self.brokers.remove(broker).map(|known| known.directories);
+                let directories = directories.unwrap_or_default();
+                self.brokers.insert(*broker, Broker { rack: rack.clone(), directories });
             }
             MetadataRecord::Topic { name, id } => {
                 let topic = Topic { name: name.clone(), id: *id, partitions: Vec::new() };
@@ -140,6 +173,7 @@ impl Image {
                 assert_eq!(partition.get() as usize, topic.partitions.len(), "partitions have no gaps");
                 topic.partitions.push(Partition {
                     replicas: replicas.clone(),
+                    directories: vec![None; replicas.len()],
                     in_sync_replicas: in_sync_replicas.clone(),
                     leader: *leader,
                     leader_epoch: *leader_epoch,
@@ -165,14 +199,30 @@ impl Image {
             MetadataRecord::LeaderEpochFloor { leader_epoch } => {
                 self.leader_epoch_floor = self.leader_epoch_floor.max(*leader_epoch);
             }
+            MetadataRecord::Cluster { id } => {
+                assert!(self.cluster_id.is_none(), "a cluster keeps its id");
+                self.cluster_id = Some(id.clone());
+            }
+            MetadataRecord::RegisterDirectories { broker, directories } => {
+                let broker = self.brokers.get_mut(broker).expect("a registered broker has directories");
+                broker.directories = directories.clone();
+            }
+            MetadataRecord::AssignDirectory { topic, partition, broker, directory } => {
+                let partition = &mut self.topic_mut(*topic).partitions[partition.get() as usize];
+                let place = partition.replicas.iter().position(|replica| replica == broker);
+                partition.directories[place.expect("a replica has a directory")] = Some(*directory);
+            }
         }
     }
 
     /// The records that make this image from an empty one: a snapshot.
     pub fn to_records(&self) -> Vec<MetadataRecord> {
         let mut records = Vec::new();
-        for (broker, Broker { rack }) in &self.brokers {
+        records.extend(self.cluster_id.clone().map(|id| MetadataRecord::Cluster { id }));
+        for (broker, Broker { rack, directories }) in &self.brokers {
             records.push(MetadataRecord::RegisterBroker { broker: *broker, rack: rack.clone() });
+            let directories = directories.clone();
+            records.push(MetadataRecord::RegisterDirectories { broker: *broker, directories });
         }
         for (name, epoch) in &self.deleted_epochs {
             records.extend(deleted_topic(name, *epoch));
@@ -182,16 +232,9 @@ impl Image {
         }
         for topic in self.topics.values() {
             records.push(MetadataRecord::Topic { name: topic.name.clone(), id: topic.id });
-            records.extend((0..).zip(&topic.partitions).map(|(index, partition)| {
-                MetadataRecord::Partition {
-                    topic: topic.id,
-                    partition: PartitionIndex::new(index),
-                    replicas: partition.replicas.clone(),
-                    in_sync_replicas: partition.in_sync_replicas.clone(),
-                    leader: partition.leader,
-                    leader_epoch: partition.leader_epoch,
-                }
-            }));
+            for (index, partition) in (0..).map(PartitionIndex::new).zip(&topic.partitions) {
+                records.extend(partition_records(topic.id, index, partition));
+            }
         }
         for (resource, configs) in &self.configs {
             records.extend(configs.iter().map(|(key, value)| MetadataRecord::Config {
@@ -224,6 +267,26 @@ impl Image {
         }
         self.configs.remove(&ConfigResource::Topic(name));
     }
+}
+
+fn partition_records(
+    topic: TopicId,
+    index: PartitionIndex,
+    of: &Partition,
+) -> impl Iterator<Item = MetadataRecord> {
+    let made = MetadataRecord::Partition {
+        topic,
+        partition: index,
+        replicas: of.replicas.clone(),
+        in_sync_replicas: of.in_sync_replicas.clone(),
+        leader: of.leader,
+        leader_epoch: of.leader_epoch,
+    };
+    let assigned = of.replicas.iter().zip(&of.directories).filter_map(move |(broker, directory)| {
+        let (broker, directory) = (*broker, (*directory)?);
+        Some(MetadataRecord::AssignDirectory { topic, partition: index, broker, directory })
+    });
+    std::iter::once(made).chain(assigned)
 }
 
 /// Records that leave nothing of a deleted topic but the epoch above which it must begin again.
@@ -286,9 +349,26 @@ mod tests {
         create_and_delete(&mut image, "gone", 1);
         let (name, id) = (TopicName::new("here").unwrap(), TopicId::new(Uuid::from_u128(2)));
         let resource = ConfigResource::Topic(name.clone());
+        let broker = BrokerId::new(1);
+        let directory = DirectoryId::new(Uuid::from_u128(3));
+        let partition = PartitionIndex::new(0);
         for record in [
-            MetadataRecord::RegisterBroker { broker: BrokerId::new(1), rack: Some("a".to_owned()) },
+            MetadataRecord::Cluster { id: "c".to_owned() },
+            MetadataRecord::RegisterBroker { broker, rack: Some("a".to_owned()) },
+            MetadataRecord::RegisterDirectories {
+                broker,
+                directories: vec![Directory { id: directory, path: "/d".to_owned() }],
+            },
             MetadataRecord::Topic { name, id },
+            MetadataRecord::Partition {
+                topic: id,
+                partition,
+                replicas: vec![broker],
+                in_sync_replicas: vec![broker],
+                leader: Some(broker),
+                leader_epoch: LeaderEpoch::new(3),
+            },
+            MetadataRecord::AssignDirectory { topic: id, partition, broker, directory },
             MetadataRecord::Config { resource, key: "retention.ms".to_owned(), value: Some("5".to_owned()) },
             MetadataRecord::Config {
                 resource: ConfigResource::Group("g".to_owned()),

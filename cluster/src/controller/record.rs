@@ -2,7 +2,7 @@
 //!
 //! Their serde form is on disk: variants and fields are only ever added at the end.
 
-use ottla_protocol::{BrokerId, LeaderEpoch, PartitionIndex, ProducerId, TopicId, TopicName};
+use ottla_protocol::{BrokerId, DirectoryId, LeaderEpoch, PartitionIndex, ProducerId, TopicId, TopicName};
 use serde::{Deserialize, Serialize};
 
 /// One committed fact.
@@ -61,6 +61,38 @@ pub enum MetadataRecord {
         /// The least epoch of a new topic.
         leader_epoch: LeaderEpoch,
     },
+    /// The cluster has this id, for ever.
+    Cluster {
+        /// The id.
+        id: String,
+    },
+    /// The log directories of a broker, in place of those registered before (KIP-858).
+    RegisterDirectories {
+        /// The broker.
+        broker: BrokerId,
+        /// Those that it came up with, and those that it lacks although replicas live in them.
+        directories: Vec<Directory>,
+    },
+    /// The log of a replica lives in this directory. Before that is committed nobody writes to it.
+    AssignDirectory {
+        /// The topic.
+        topic: TopicId,
+        /// The partition.
+        partition: PartitionIndex,
+        /// The broker that has the replica.
+        broker: BrokerId,
+        /// The directory.
+        directory: DirectoryId,
+    },
+}
+
+/// A log directory of a broker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Directory {
+    /// Its id, which stays with the disk.
+    pub id: DirectoryId,
+    /// Where it was when the broker came up.
+    pub path: String,
 }
 
 /// What a dynamic config belongs to.

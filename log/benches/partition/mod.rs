@@ -8,7 +8,7 @@ use std::sync::Arc;
 use ottla_log::storage::RealStorage;
 use ottla_log::{AppendOrigin, Appended, DirectoryOwner, Log, LogConfig, LogDir, Stamp};
 use ottla_protocol::records::{BatchBuilder, Compression, Rules, ValidBatch};
-use ottla_protocol::{BrokerId, LeaderEpoch, PartitionIndex, TopicId, TopicName, TopicPartition};
+use ottla_protocol::{BrokerId, DirectoryId, LeaderEpoch, PartitionIndex, TopicId, TopicName, TopicPartition};
 
 const NOW_MS: i64 = 1_700_000_000_000;
 
@@ -25,7 +25,7 @@ impl Partition {
         let owner = DirectoryOwner {
             cluster_id: "bench".to_owned(),
             node_id: BrokerId::new(1),
-            new_directory_id: topic_id(),
+            new_directory_id: DirectoryId::new(topic_id().get()),
         };
         let directory =
             LogDir::open(Arc::new(RealStorage::new()), files.path(), &owner).expect("a new directory");
