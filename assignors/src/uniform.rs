@@ -73,12 +73,9 @@ fn homogeneous(topics: &[Topic<'_>], members: &[Member<'_>], wanted: &[TopicInde
     let mut rows = vec![Vec::new(); members.len()];
     let mut unfilled = Vec::new();
     let mut revoked = Vec::new();
-    for member in members_by_id(members) {
-        let mut room = quota;
-        if extras > 0 {
-            room += 1;
-            extras -= 1;
-        }
+    for (place, member) in members_by_id(members).into_iter().enumerate() {
+        let mut extra = extras > 0;
+        let mut room = quota + usize::from(extra);
         let mine =
             kept(&members[member], &rank, topics, &mut taken, |topic| wanted.binary_search(&topic).is_ok());
         // A later topic that fits whole is kept even if an earlier one did not: only what is too much goes.
@@ -88,6 +85,12 @@ fn homogeneous(topics: &[Topic<'_>], members: &[Member<'_>], wanted: &[TopicInde
             rows[member].extend_from_slice(&of_topic[..keep]);
             revoked.extend_from_slice(&of_topic[keep..]);
         }
+        // Who does not hold one partition more already leaves it to somebody who may, while there are enough of them.
+        if extra && room > 0 && members.len() - place > extras {
+            extra = false;
+            room -= 1;
+        }
+        extras -= usize::from(extra);
         if room > 0 {
             unfilled.push((member, room));
         }
