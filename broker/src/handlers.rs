@@ -26,11 +26,13 @@ mod create_topics;
 mod delete_groups;
 mod delete_records;
 mod delete_topics;
+mod describe_client_quotas;
 mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
 mod describe_log_dirs;
 mod describe_topic_partitions;
+mod describe_user_scram_credentials;
 mod fetch;
 mod find_coordinator;
 mod heartbeat;
@@ -38,6 +40,7 @@ mod incremental_alter_configs;
 mod init_producer_id;
 mod join_group;
 mod leave_group;
+mod list_config_resources;
 mod list_groups;
 mod list_offsets;
 mod metadata;
@@ -158,7 +161,10 @@ served! {
     DeleteGroups => later(delete_groups),
     IncrementalAlterConfigs => later(incremental_alter_configs),
     OffsetDelete => later(offset_delete),
+    DescribeClientQuotas => now(describe_client_quotas),
+    DescribeUserScramCredentials => now(describe_user_scram_credentials),
     DescribeCluster => now(describe_cluster),
+    ListConfigResources => now(list_config_resources),
     DescribeTopicPartitions => now(describe_topic_partitions),
 }
 

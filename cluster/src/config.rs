@@ -7,6 +7,7 @@ pub mod alter;
 mod broker;
 pub mod describe;
 pub mod docs;
+mod group;
 pub mod layers;
 pub mod listener;
 pub mod properties;
@@ -19,6 +20,7 @@ pub mod value;
 mod view;
 
 pub use broker::{BrokerConfig, BrokerKeys, ConfigError};
+pub use group::GroupKeys;
 pub use layers::{Layers, Overrides, Source};
 pub use listener::{Advertised, HostPort, Listener, ListenerError, SecurityProtocol};
 pub use settings::{Note, Settings, SettingsError};

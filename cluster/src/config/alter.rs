@@ -211,8 +211,10 @@ fn settle(target: Target, current: &Overrides, layers: &Layers, changes: Changes
             None => after.remove(key),
         };
     }
-    if target == Target::Topic {
-        check_topic_as_a_whole(&after, layers)?;
+    match target {
+        Target::Topic => check_topic_as_a_whole(&after, layers)?,
+        Target::Group => check_group_as_a_whole(&after, layers)?,
+        Target::Broker | Target::AllBrokers => {}
     }
     Ok(changes.into_iter().filter(|(key, value)| current.get(key) != value.as_ref()).collect())
 }
@@ -286,6 +288,38 @@ fn check_topic_as_a_whole(values: &Overrides, layers: &Layers) -> Refused<()> {
         let message = "Tiered Storage functionality is disabled in the broker. \
                        Topic cannot be configured with remote log storage.";
         return refuse(ErrorCode::INVALID_CONFIG, message);
+    }
+    Ok(())
+}
+
+/// The bounds that the broker sets its groups: `group.consumer.min.session.timeout.ms` and its like.
+fn check_group_as_a_whole(values: &Overrides, layers: &Layers) -> Refused<()> {
+    let value =
+        |row: &Row| if let Value::Whole(number) = layers.inherited_value(row, values) { number } else { 0 };
+    for row in table::GROUP_ROWS {
+        let Some((kind, rest)) = row.name.split_once('.') else { continue };
+        // Every key but this one has a bound of its own name.
+        let rest = rest.strip_prefix("num.").unwrap_or(rest);
+        let bound = |word: &str| {
+            let row = table::broker(&format!("group.{kind}.{word}.{rest}"))?;
+            if let Value::Whole(bound) = layers.value(row) { Some((row.name, bound)) } else { None }
+        };
+        if let Some((bound, _)) = bound("min").filter(|(_, least)| value(row) < *least) {
+            let message = format!("{} must be greater than or equal to {bound}", row.name);
+            return refuse(ErrorCode::INVALID_CONFIG, message);
+        }
+        if let Some((bound, _)) = bound("max").filter(|(_, most)| value(row) > *most) {
+            let message = format!("{} must be less than or equal to {bound}", row.name);
+            return refuse(ErrorCode::INVALID_CONFIG, message);
+        }
+    }
+    for kind in ["consumer", "share", "streams"] {
+        let [timeout, interval] =
+            ["session.timeout.ms", "heartbeat.interval.ms"].map(|key| format!("{kind}.{key}"));
+        let of = |key: &str| table::group(key).map_or(0, value);
+        if of(&timeout) <= of(&interval) {
+            return refuse(ErrorCode::INVALID_CONFIG, format!("{timeout} must be greater than {interval}"));
+        }
     }
     Ok(())
 }

@@ -7,7 +7,9 @@
 use std::collections::BTreeMap;
 
 use ottla_protocol::codec::Str;
-use ottla_protocol::messages::{alter_configs, create_topics, describe_configs, incremental_alter_configs};
+use ottla_protocol::messages::{
+    alter_configs, create_topics, describe_configs, incremental_alter_configs, list_config_resources,
+};
 use ottla_protocol::{BrokerId, ErrorCode, TopicName};
 
 use super::image::Image;
@@ -16,7 +18,7 @@ use super::outcome::Outcome;
 use super::record::{ConfigResource, MetadataRecord};
 use crate::config::alter::{self, Alteration, Changes, Operation, Target};
 use crate::config::describe::{self, Entry};
-use crate::config::{BrokerConfig, Layers, Overrides, TopicConfig};
+use crate::config::{BrokerConfig, GroupKeys, Layers, Overrides, TopicConfig};
 use crate::refusal::{Refused, refuse};
 
 /// The most configs that one response describes: every config of ten thousand topics. A few bytes of request could
@@ -42,6 +44,11 @@ impl Image {
     /// The configuration of a topic on that broker.
     pub fn topic_config(&self, topic: &TopicName, config: &BrokerConfig) -> TopicConfig {
         TopicConfig::resolve(self.configs(&ConfigResource::Topic(topic.clone())), &self.layers(config))
+    }
+
+    /// The configuration of a group on that broker.
+    pub fn group_config(&self, group: &str, config: &BrokerConfig) -> GroupKeys {
+        GroupKeys::resolve(self.configs(&ConfigResource::Group(group.to_owned())), &self.layers(config))
     }
 
     /// Where the values of that broker come from.
@@ -92,6 +99,46 @@ impl Image {
         };
         let results = request.resources.iter().map(result).collect();
         describe_configs::DescribeConfigsResponse { results, ..Default::default() }
+    }
+
+    /// Answers ListConfigResources: the brokers, topics and groups that have configs. Version 0 asks for telemetry
+    /// subscriptions, of which there are none.
+    pub fn list_config_resources(
+        &self,
+        request: &list_config_resources::ListConfigResourcesRequest,
+        version: i16,
+    ) -> list_config_resources::ListConfigResourcesResponse {
+        const KINDS: [i8; 5] = [GROUP, CLIENT_METRICS, BROKER_LOGGER, BROKER, TOPIC];
+        let asked: &[i8] = match version {
+            0 => &[CLIENT_METRICS],
+            _ if request.resource_types.is_empty() => &KINDS,
+            _ => &request.resource_types,
+        };
+        if asked.iter().any(|kind| !KINDS.contains(kind)) {
+            let error_code = ErrorCode::UNSUPPORTED_VERSION;
+            return list_config_resources::ListConfigResourcesResponse { error_code, ..Default::default() };
+        }
+        let names = |kind| -> Vec<Str> {
+            match kind {
+                GROUP => self.configured_groups().map(Str::from).collect(),
+                BROKER | BROKER_LOGGER => self.brokers().map(|(id, _)| id.to_string().into()).collect(),
+                TOPIC => self.topics().map(|topic| Str::from(&topic.name)).collect(),
+                _ => Vec::new(),
+            }
+        };
+        let of_kind = |resource_type: i8| {
+            let resource =
+                move |resource_name| list_config_resources::ConfigResource { resource_name, resource_type };
+            names(resource_type).into_iter().map(resource)
+        };
+        list_config_resources::ListConfigResourcesResponse {
+            config_resources: KINDS
+                .into_iter()
+                .filter(|kind| asked.contains(kind))
+                .flat_map(of_kind)
+                .collect(),
+            ..Default::default()
+        }
     }
 
     fn entries(&self, kind: i8, name: &str, layers: &Layers, config: &BrokerConfig) -> Refused<Vec<Entry>> {
