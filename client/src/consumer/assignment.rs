@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use ottla_protocol::records::ValidBatch;
 use ottla_protocol::{BrokerId, ErrorCode, LeaderEpoch, Offset, TopicId, TopicPartition};
 
-pub(crate) use self::handover::Consumed;
+pub(crate) use self::handover::{Awaited, Consumed};
 use self::reading::Reading;
 pub(crate) use self::reading::{Cluster, EpochEnd, Leadership, Unchecked};
 use super::batch::RecordBatch;
@@ -367,10 +367,11 @@ impl Assignment {
         self.buffer.extend(items);
     }
 
-    /// A fetch brought no news.
-    pub(crate) fn unchanged(&mut self, wanted: &Wanted) {
+    /// A fetch brought no news: what was told before still holds.
+    pub(crate) fn unchanged(&mut self, wanted: &Wanted, high_watermark: Option<Offset>) {
         if let Some(known) = self.current(&wanted.partition, wanted.era) {
             known.is_fetching = false;
+            known.high_watermark = high_watermark.or(known.high_watermark);
             known.recover();
         }
     }

@@ -211,13 +211,21 @@ impl Fetcher {
             // The two sides lost each other: ask for everything, at once.
             tracing::debug!(%broker, code = response.error_code.name(), "the fetch session begins anew");
             let mut assignment = self.inner.assignment.lock();
-            wanted.iter().for_each(|wanted| assignment.unchanged(wanted));
+            wanted.iter().for_each(|wanted| assignment.unchanged(wanted, None));
             return;
         }
-        self.take_rows(wanted, turn, &response, now);
+        self.take_rows(broker, wanted, turn, &response, now);
     }
 
-    fn take_rows(&mut self, wanted: &[Wanted], turn: &Turn, response: &FetchResponse, now: Instant) {
+    fn take_rows(
+        &mut self,
+        broker: BrokerId,
+        wanted: &[Wanted],
+        turn: &Turn,
+        response: &FetchResponse,
+        now: Instant,
+    ) {
+        let session = &mut self.lanes.entry(broker).or_default().session;
         let committed_only = self.inner.config.isolation_level == IsolationLevel::ReadCommitted;
         let rows = request::rows(wanted, response);
         let mut remedies = Vec::new();
@@ -227,12 +235,14 @@ impl Fetcher {
                 Some(row) => request::read(wanted, row, committed_only),
                 None if turn.is_full() => Err(request::missing(wanted)),
                 None => {
-                    self.inner.assignment.lock().unchanged(wanted);
+                    let high_watermark = session.high_watermark(&wanted.partition);
+                    self.inner.assignment.lock().unchanged(wanted, high_watermark);
                     continue;
                 }
             };
             let error = match fetched {
                 Ok(fetched) => {
+                    session.told(&wanted.partition, fetched.high_watermark);
                     self.inner.assignment.lock().fetched(wanted, fetched, now);
                     continue;
                 }

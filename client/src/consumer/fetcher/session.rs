@@ -39,7 +39,15 @@ pub(super) struct FetchSession {
     id: i32,
     /// Of the next fetch; 0 is a full one.
     epoch: i32,
-    known: BTreeMap<TopicPartition, Interest>,
+    known: BTreeMap<TopicPartition, Known>,
+}
+
+/// What both sides know of a partition.
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    interest: Interest,
+    /// What the broker last told; its silence means that this still holds.
+    high_watermark: Option<Offset>,
 }
 
 /// One fetch of a session.
@@ -63,24 +71,30 @@ impl Turn {
 impl FetchSession {
     /// What to say for these partitions to be fetched, and no others.
     pub(super) fn ask(&mut self, wanted: &[Wanted]) -> Turn {
-        let interests: BTreeMap<TopicPartition, Interest> =
-            wanted.iter().map(|wanted| (wanted.partition.clone(), Interest::from(wanted))).collect();
-        let before = std::mem::take(&mut self.known);
         let is_full = self.epoch == 0;
-        let is_news = |(_, wanted): &(usize, &Wanted)| {
-            is_full || before.get(&wanted.partition) != interests.get(&wanted.partition)
-        };
-        let named = wanted.iter().enumerate().filter(is_news).map(|(place, _)| place).collect();
-        let mut forgotten = Vec::new();
-        if !is_full {
-            for (partition, interest) in before {
-                // A topic that was created again: the broker is to forget the old one, and is told of the new one.
-                if interests.get(&partition).is_none_or(|now| now.topic_id != interest.topic_id) {
-                    forgotten.push((partition, interest.topic_id));
+        let mut before = std::mem::take(&mut self.known);
+        let (mut named, mut forgotten) = (Vec::new(), Vec::new());
+        for (place, wanted) in wanted.iter().enumerate() {
+            let interest = Interest::from(wanted);
+            let known = before.remove(&wanted.partition);
+            // A topic that was created again: the broker is to forget the old one, and is told of the new one.
+            let known = known.filter(|known| {
+                let is_same = known.interest.topic_id == interest.topic_id;
+                if !is_same && !is_full {
+                    forgotten.push((wanted.partition.clone(), known.interest.topic_id));
                 }
+                is_same
+            });
+            if is_full || known.is_none_or(|known| known.interest != interest) {
+                named.push(place);
             }
+            let high_watermark = known.and_then(|known| known.high_watermark);
+            self.known.insert(wanted.partition.clone(), Known { interest, high_watermark });
         }
-        self.known = interests;
+        if !is_full {
+            let gone = before.into_iter().map(|(partition, known)| (partition, known.interest.topic_id));
+            forgotten.extend(gone);
+        }
         Turn { session_id: self.id, session_epoch: self.epoch, named, forgotten }
     }
 
@@ -95,6 +109,18 @@ impl FetchSession {
             self.epoch = turn.session_epoch.checked_add(1).unwrap_or(1);
         }
         code.is_none()
+    }
+
+    /// The broker told this of a partition.
+    pub(super) fn told(&mut self, partition: &TopicPartition, high_watermark: Option<Offset>) {
+        if let Some(known) = self.known.get_mut(partition) {
+            known.high_watermark = high_watermark;
+        }
+    }
+
+    /// What still holds of a partition that the broker is silent about.
+    pub(super) fn high_watermark(&self, partition: &TopicPartition) -> Option<Offset> {
+        self.known.get(partition)?.high_watermark
     }
 
     /// No answer came: nobody knows what the broker remembers.
@@ -147,6 +173,17 @@ mod tests {
         assert_eq!(turn.session_epoch, 2);
         assert_eq!(turn.named, [1]);
         assert_eq!(turn.forgotten, [(wanted(0, 0).partition, wanted(0, 0).topic_id)]);
+    }
+
+    #[test]
+    fn what_the_broker_told_holds_until_it_tells_something_else_or_forgets_the_partition() {
+        let mut session = open();
+        session.told(&wanted(0, 0).partition, Some(Offset::new(30)));
+        let turn = session.ask(&[wanted(0, 12)]);
+        session.answered(&turn, ErrorCode::NONE, 7);
+        assert_eq!(session.high_watermark(&wanted(0, 0).partition), Some(Offset::new(30)));
+        session.ask(&[wanted(1, 20)]);
+        assert_eq!(session.high_watermark(&wanted(0, 0).partition), None);
     }
 
     #[test]
