@@ -1,8 +1,9 @@
 //! The replies that one connection owes, in the order of their requests.
 //!
 //! A reply that is there at once never comes here. What comes here is a produce request that waits for its
-//! acknowledgement (a [`ReplySlot`] that somebody else fills) or a future that this connection drives itself. Only the
-//! head of the queue is ever driven: a future is started only when nothing is ahead of it, so nothing waits undriven.
+//! acknowledgement (a [`ReplySlot`] that somebody else fills), a future that this connection drives itself, or work that
+//! takes more than one turn. Only the head of the queue is ever driven: a future is started only when nothing is ahead of
+//! it, so nothing waits undriven.
 //! The queue sends nothing and knows no API beyond its [`Order`].
 
 use std::collections::VecDeque;
@@ -27,6 +28,9 @@ pub(crate) enum Order {
     /// Every other API: begins when nothing is ahead of it, and nothing begins until it is answered, so that each
     /// sees the effects of those before it, as on Kafka.
     Alone,
+    /// A produce request that has not begun all its appends: nothing begins until it has, so that the batches of one
+    /// producer keep their order.
+    Appending,
 }
 
 /// A place for a reply that another task will have: an append that a group commit answers, say.
@@ -57,6 +61,9 @@ impl ReplySlot {
 /// A reply that its connection drives.
 pub(crate) type ReplyFuture = Pin<Box<dyn Future<Output = Reply> + Send>>;
 
+/// Work that is done in turns. The last one says what became of the request.
+pub(crate) type Turns = Box<dyn FnMut() -> Option<Handled> + Send>;
+
 /// What a handler made of a request.
 pub(crate) enum Handled {
     /// It is done.
@@ -65,6 +72,8 @@ pub(crate) enum Handled {
     Slot(Arc<ReplySlot>),
     /// The connection drives it to its end, or drops it when the client goes.
     Future(ReplyFuture),
+    /// It goes on when other connections have had their turn.
+    Turns(Turns),
 }
 
 impl fmt::Debug for Handled {
@@ -73,6 +82,7 @@ impl fmt::Debug for Handled {
             Handled::Done(_) => "Done",
             Handled::Slot(_) => "Slot",
             Handled::Future(_) => "Future",
+            Handled::Turns(_) => "Turns",
         })
     }
 }
@@ -87,22 +97,33 @@ impl PendingReplies {
     /// Whether a request of this order may begin now.
     pub(crate) fn may_begin(&self, order: Order) -> bool {
         match order {
-            Order::Produce => self.queue.iter().all(|(ahead, _)| *ahead != Order::Alone),
-            Order::Fetch | Order::Alone => self.queue.is_empty(),
+            Order::Produce => {
+                self.queue.iter().all(|(ahead, _)| !matches!(ahead, Order::Alone | Order::Appending))
+            }
+            Order::Fetch | Order::Alone | Order::Appending => self.queue.is_empty(),
         }
     }
 
     /// Appends what a handler made of the newest request.
     pub(crate) fn push(&mut self, order: Order, handled: Handled) {
         assert!(self.may_begin(order), "a request began before those that it has to wait for");
+        let order = if matches!(handled, Handled::Turns(_)) { Order::Appending } else { order };
         self.queue.push_back((order, handled));
     }
 
     /// The next reply in order, if it is there.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Reply>> {
-        let Some((_, head)) = self.queue.front_mut() else { return Poll::Ready(None) };
+        let Some((order, head)) = self.queue.front_mut() else { return Poll::Ready(None) };
+        if let Handled::Turns(take_turn) = head {
+            if let Some(handled) = take_turn() {
+                (*order, *head) = (Order::Produce, handled);
+            }
+            // Whether it goes on or others may begin now: this task's next turn comes after everybody else's.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let reply = match head {
-            Handled::Done(_) => None,
+            Handled::Done(_) | Handled::Turns(_) => None,
             Handled::Slot(slot) => match slot.take() {
                 Some(reply) => Some(reply),
                 None => return Poll::Pending,
@@ -124,6 +145,12 @@ impl PendingReplies {
         if let Some((Order::Fetch, head)) = self.queue.front_mut() {
             *head = Handled::Done(Reply::Close(CloseReason::ShuttingDown));
         }
+    }
+
+    /// Whether a request is only half begun. The end of the connection is then not looked for: it would cut the request
+    /// short, of which all bytes have come.
+    pub(crate) fn is_appending(&self) -> bool {
+        self.queue.back().is_some_and(|(order, _)| *order == Order::Appending)
     }
 
     /// How many replies are owed.
