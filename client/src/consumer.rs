@@ -4,29 +4,34 @@
 //! is full. `poll` hands out one batch at a time: the records are slices of the response they came in. Where each
 //! partition is read, what is buffered and what an answer means is decided by `assignment`, a plain structure.
 //! Invariants: memory is bounded; batches of one partition come in offset order without a gap; after a `seek` nothing
-//! from before it is handed out. Not here: groups, which decide *what* is assigned.
+//! from before it is handed out. What is assigned is the program's business, or that of `group` once it subscribes.
 
 mod aborted;
 mod assignment;
 mod batch;
 mod config;
 mod fetcher;
+mod group;
+mod stream;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ottla_protocol::{Offset, TopicPartition};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::timeout_at;
 
 use crate::client::Client;
-use crate::error::Result;
+use crate::error::{ClientError, ErrorKind, Result};
 use assignment::Assignment;
 pub use assignment::StartAt;
 pub use batch::RecordBatch;
-pub use config::{ConsumerConfig, IsolationLevel, OffsetReset};
+pub use config::{ConsumerConfig, GroupProtocol, IsolationLevel, OffsetReset};
+use group::Group;
+pub use group::{GroupMetadata, OffsetAndMetadata, PendingCommit, RebalanceListener, Rebalancing};
+pub use stream::BatchStream;
 
 #[derive(Debug)]
 struct Inner {
@@ -41,18 +46,42 @@ struct Inner {
     /// Something to fetch.
     hungry: Notify,
     is_closed: AtomicBool,
+    group: Option<Group>,
 }
 
-/// Closes the fetching task when the last handle is gone.
+impl Inner {
+    /// Ends the fetching task and the membership.
+    fn close(&self) {
+        self.is_closed.store(true, Ordering::Release);
+        self.hungry.notify_one();
+        self.filled.notify_waiters();
+        self.filled.notify_one();
+        if let Some(group) = &self.group {
+            group.abandon();
+        }
+    }
+
+    /// Why there is nothing to poll any more.
+    fn end(&self) -> Option<ClientError> {
+        if self.is_closed.load(Ordering::Acquire) {
+            return Some(ClientError::new("poll", ErrorKind::Closed));
+        }
+        self.group.as_ref().and_then(Group::failure)
+    }
+}
+
+/// Closes the consumer's tasks when the last handle is gone.
 #[derive(Debug)]
 struct Handle(Arc<Inner>);
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.0.is_closed.store(true, Ordering::Release);
-        self.0.hungry.notify_one();
+        self.0.close();
     }
 }
+
+/// Thirty years.
+const FAR: Duration = Duration::from_secs(30 * 365 * 86_400);
 
 /// Reads records of assigned partitions. Cheap to clone; clones share the assignment and the buffer.
 ///
@@ -75,6 +104,8 @@ impl Drop for Handle {
 pub struct Consumer {
     inner: Arc<Inner>,
     _handle: Arc<Handle>,
+    /// It was given to a rebalance listener.
+    is_listeners: bool,
 }
 
 impl Client {
@@ -92,6 +123,7 @@ impl Consumer {
         let inner = Arc::new(Inner {
             assignment: Mutex::new(assignment),
             fetches: client.with_own_connections(),
+            group: Group::new(&client, &config),
             client,
             config,
             filled: Notify::new(),
@@ -99,11 +131,22 @@ impl Consumer {
             is_closed: AtomicBool::new(false),
         });
         tokio::spawn(fetcher::run(Arc::clone(&inner)));
-        Consumer { _handle: Arc::new(Handle(Arc::clone(&inner))), inner }
+        let handle = Arc::new(Handle(Arc::clone(&inner)));
+        if inner.group.is_some() {
+            tokio::spawn(group::run(Arc::clone(&inner), Arc::downgrade(&handle)));
+        }
+        Consumer { inner, _handle: handle, is_listeners: false }
     }
 
-    /// Reads these partitions from these places on, and nothing else any more.
+    /// Reads these partitions from these places on, and nothing else any more. Not for a consumer that subscribes: then
+    /// nothing changes, and the next poll fails.
     pub fn assign(&self, partitions: impl IntoIterator<Item = (TopicPartition, StartAt)>) {
+        if self.inner.group.as_ref().is_some_and(Group::is_wanted) {
+            let error = ClientError::invalid("assign", "the consumer subscribes: unsubscribe it first");
+            self.inner.assignment.lock().fail(error);
+            self.inner.filled.notify_one();
+            return;
+        }
         self.inner.assignment.lock().assign(partitions);
         self.inner.hungry.notify_one();
     }
@@ -138,25 +181,44 @@ impl Consumer {
 
     /// The next batch, or none if none arrives within `wait`. Dropping this future loses nothing.
     ///
+    /// In a group each call says that the program is done with all batches it was handed before: they may be committed
+    /// automatically, and partitions may move to other members. So a group's consumer is polled from one place.
+    ///
     /// # Errors
     /// What keeps a partition from being read and does not pass by itself: it is told once and the partition stays
-    /// where it is, paused; others go on.
+    /// where it is, paused; others go on. What keeps the consumer out of its group is told each time, until it
+    /// subscribes again.
     pub async fn poll(&self, wait: Duration) -> Result<Option<RecordBatch>> {
+        let _polling = self.enter_poll()?;
         if let Some(ready) = self.try_poll() {
             return ready.map(Some);
         }
-        let arrival = async {
-            loop {
-                let filled = self.inner.filled.notified();
-                if let Some(ready) = self.try_poll() {
-                    return ready;
-                }
-                filled.await;
-            }
-        };
-        match timeout(wait, arrival).await {
+        // A wait without end, for all that anybody lives to see.
+        let until = Instant::now().checked_add(wait).unwrap_or_else(|| Instant::now() + FAR);
+        match timeout_at(until.into(), self.arrival()).await {
             Ok(ready) => ready.map(Some),
             Err(_) => Ok(None),
+        }
+    }
+
+    fn enter_poll(&self) -> Result<Option<group::Polling<'_>>> {
+        if self.inner.is_closed.load(Ordering::Acquire) {
+            return Err(ClientError::new("poll", ErrorKind::Closed));
+        }
+        self.inner.group.as_ref().map(|group| group.enter_poll(&self.inner)).transpose()
+    }
+
+    /// Waits for the next batch or error.
+    async fn arrival(&self) -> Result<RecordBatch> {
+        loop {
+            let filled = self.inner.filled.notified();
+            if let Some(ready) = self.try_poll() {
+                return ready;
+            }
+            if let Some(end) = self.inner.end() {
+                return Err(end);
+            }
+            filled.await;
         }
     }
 
@@ -183,6 +245,13 @@ impl Consumer {
     /// Where the partition's records ended when it was last fetched.
     pub fn high_watermark(&self, partition: &TopicPartition) -> Option<Offset> {
         self.inner.assignment.lock().high_watermark(partition)
+    }
+
+    /// How many offsets lie between the position and the end of the partition, as last fetched.
+    pub fn lag(&self, partition: &TopicPartition) -> Option<u64> {
+        let assignment = self.inner.assignment.lock();
+        let (position, end) = (assignment.position(partition)?, assignment.high_watermark(partition)?);
+        Some(u64::try_from(end.get() - position.get()).unwrap_or(0))
     }
 
     /// Whether everything up to the end of the partition, as last fetched, has been handed out.

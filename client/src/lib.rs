@@ -31,9 +31,13 @@ pub use admin::{
 pub use backoff::Backoff;
 pub use client::Client;
 pub use config::ClientConfig;
-pub use consumer::{Consumer, ConsumerConfig, IsolationLevel, OffsetReset, RecordBatch, StartAt};
+pub use consumer::{
+    BatchStream, Consumer, ConsumerConfig, GroupMetadata, GroupProtocol, IsolationLevel, OffsetAndMetadata,
+    OffsetReset, PendingCommit, RebalanceListener, Rebalancing, RecordBatch, StartAt,
+};
 pub use error::{ClientError, ErrorKind, Result};
 pub use metadata::{BrokerInfo, PartitionInfo, TopicInfo};
+pub use ottla_assignors::Assignor;
 pub use ottla_protocol::records::{Compression, Header, Headers, Record};
 pub use ottla_protocol::{
     BrokerId, ErrorCode, LeaderEpoch, Offset, PartitionIndex, TopicId, TopicName, TopicPartition,

@@ -19,3 +19,11 @@ async fn the_client_passes_its_suite_against_the_cluster_named_in_the_environmen
         suite::run(&client).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn groups_pass_their_suite_against_the_cluster_named_in_the_environment() {
+    if let Some(bootstrap) = bootstrap() {
+        let client = Client::connect(&bootstrap).await.expect("the cluster answers");
+        suite::groups::run(&client).await;
+    }
+}

@@ -35,8 +35,12 @@ impl Cluster {
     pub async fn start_in_process() -> Result<Cluster, Box<dyn Error>> {
         let data = tempfile::tempdir()?;
         let log_dirs = data.path().display().to_string();
-        let config =
-            BrokerConfig::from_pairs([("listeners", "PLAINTEXT://127.0.0.1:0"), ("log.dirs", &log_dirs)])?;
+        let config = BrokerConfig::from_pairs([
+            ("listeners", "PLAINTEXT://127.0.0.1:0"),
+            ("log.dirs", &log_dirs),
+            // Nobody else is about to join.
+            ("group.initial.rebalance.delay.ms", "0"),
+        ])?;
         let broker = Broker::start(config).await?;
         Ok(Cluster { bootstrap: broker.address().to_string(), own: Some((broker, data)) })
     }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use ottla_assignors::Assignor;
+
 /// Where to go when a position does not exist (any more).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OffsetReset {
@@ -22,6 +24,16 @@ pub enum IsolationLevel {
     ReadUncommitted,
     /// Only those of committed transactions.
     ReadCommitted,
+}
+
+/// How the members of a group agree on who reads what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum GroupProtocol {
+    /// A member is elected and decides, every change makes everybody join again (Kafka's classic protocol).
+    #[default]
+    Classic,
+    /// The broker decides, and only who is concerned is moved (KIP-848).
+    Consumer,
 }
 
 /// Settings of a [`Consumer`](super::Consumer).
@@ -45,6 +57,28 @@ pub struct ConsumerConfig {
     pub isolation_level: IsolationLevel,
     /// Prefer a replica in this rack (`client.rack`).
     pub rack: String,
+    /// The group, whose members share topics and whose offsets are kept by the brokers (`group.id`).
+    pub group_id: Option<String>,
+    /// A name that outlives the process: who comes back under it in time finds its partitions again, without a
+    /// rebalance (`group.instance.id`).
+    pub group_instance_id: Option<String>,
+    /// How the group agrees on who reads what (`group.protocol`).
+    pub group_protocol: GroupProtocol,
+    /// Who is silent for so long counts as dead (`session.timeout.ms`); in the consumer protocol the broker decides.
+    pub session_timeout: Duration,
+    /// How often a sign of life is sent (`heartbeat.interval.ms`); in the consumer protocol the broker decides.
+    pub heartbeat_interval: Duration,
+    /// Who does not poll for so long leaves the group, and who is asked to give partitions back has so long to do it
+    /// (`max.poll.interval.ms`).
+    pub rebalance_timeout: Duration,
+    /// How partitions are divided, in the order of preference; all members need one in common
+    /// (`partition.assignment.strategy`). Classic protocol only.
+    pub assignors: Vec<Assignor>,
+    /// The broker's assignor to use; its own choice if there is none (`group.remote.assignor`). Consumer protocol only.
+    pub server_assignor: Option<String>,
+    /// Commit what the program is done with this often, when partitions are taken away, and when closed
+    /// (`enable.auto.commit`, `auto.commit.interval.ms`); never, if none.
+    pub auto_commit: Option<Duration>,
 }
 
 impl Default for ConsumerConfig {
@@ -59,11 +93,30 @@ impl Default for ConsumerConfig {
             offset_reset: OffsetReset::Earliest,
             isolation_level: IsolationLevel::ReadUncommitted,
             rack: String::new(),
+            group_id: None,
+            group_instance_id: None,
+            group_protocol: GroupProtocol::Classic,
+            session_timeout: Duration::from_secs(45),
+            heartbeat_interval: Duration::from_secs(3),
+            rebalance_timeout: Duration::from_secs(300),
+            assignors: vec![Assignor::Range],
+            server_assignor: None,
+            auto_commit: Some(Duration::from_secs(5)),
         }
     }
 }
 
 impl ConsumerConfig {
+    /// The defaults as a member of this group.
+    ///
+    /// ```
+    /// let config = ottla_client::ConsumerConfig::in_group("billing");
+    /// assert_eq!(config.group_id.as_deref(), Some("billing"));
+    /// ```
+    pub fn in_group(group_id: impl Into<String>) -> ConsumerConfig {
+        ConsumerConfig { group_id: Some(group_id.into()), ..ConsumerConfig::default() }
+    }
+
     /// Fetching goes on while less than this is buffered.
     pub(crate) fn hungry_bytes(&self) -> usize {
         (self.buffer_bytes_max / 2).max(1)

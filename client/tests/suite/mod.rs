@@ -1,6 +1,7 @@
 //! What the client must do against any cluster. Each check uses a topic of its own.
 
 mod breaking;
+pub(crate) mod groups;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -98,6 +98,11 @@ impl Assignment {
         known.reading = known.reading.elsewhere(known.position_epoch);
     }
 
+    /// Whether the partition is assigned.
+    pub(crate) fn contains(&self, partition: &TopicPartition) -> bool {
+        self.partitions.contains_key(partition)
+    }
+
     /// Tells the program of a failure at its next poll.
     pub(crate) fn fail(&mut self, error: ClientError) {
         self.failures.push_back(error);

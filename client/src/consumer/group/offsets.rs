@@ -1,0 +1,167 @@
+//! Committed offsets on the wire: what is sent to commit and to ask, and what the answers say.
+//!
+//! Topics go by name, so the versions that know them only by id are not spoken. Pure; who asks, and again, is `commit`.
+
+use std::collections::BTreeMap;
+
+use ottla_protocol::messages::offset_commit::{
+    OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic, OffsetCommitResponse,
+};
+use ottla_protocol::messages::offset_fetch::{
+    OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics,
+    OffsetFetchResponse,
+};
+use ottla_protocol::{ErrorCode, LeaderEpoch, Offset, PartitionIndex, TopicName, TopicPartition};
+
+use super::effect::Identity;
+use super::partitions::by_topic;
+use crate::consumer::assignment::Consumed;
+
+/// From version 10 on topics go by id.
+pub(crate) const COMMIT_VERSION_MAX: i16 = 9;
+/// From version 10 on topics go by id.
+pub(crate) const FETCH_VERSION_MAX: i16 = 9;
+
+/// How far a group has read a partition, as it is committed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OffsetAndMetadata {
+    /// The next offset to read.
+    pub offset: Offset,
+    /// The epoch of the leader that wrote the last record before it, if known: with it a truncated log is noticed.
+    pub leader_epoch: Option<LeaderEpoch>,
+    /// A note to keep with the offset.
+    pub metadata: Option<String>,
+}
+
+impl From<Offset> for OffsetAndMetadata {
+    fn from(offset: Offset) -> Self {
+        OffsetAndMetadata { offset, leader_epoch: None, metadata: None }
+    }
+}
+
+impl From<Consumed> for OffsetAndMetadata {
+    fn from(consumed: Consumed) -> Self {
+        OffsetAndMetadata { leader_epoch: consumed.leader_epoch, ..consumed.offset.into() }
+    }
+}
+
+/// Offsets by partition.
+pub(crate) type Offsets = BTreeMap<TopicPartition, OffsetAndMetadata>;
+
+/// Commits these offsets as this member.
+pub(crate) fn commit_request(
+    group_id: &str,
+    instance_id: Option<&str>,
+    identity: &Identity,
+    offsets: &Offsets,
+) -> OffsetCommitRequest {
+    let mut topics: Vec<OffsetCommitRequestTopic> = Vec::new();
+    for (partition, committed) in offsets {
+        let row = OffsetCommitRequestPartition {
+            partition_index: partition.partition.get(),
+            committed_offset: committed.offset.get(),
+            committed_leader_epoch: committed.leader_epoch.map_or(-1, LeaderEpoch::get),
+            committed_metadata: Some(committed.metadata.as_deref().unwrap_or_default().into()),
+        };
+        match topics.last_mut().filter(|last| *last.name == *partition.topic) {
+            Some(last) => last.partitions.push(row),
+            None => topics.push(OffsetCommitRequestTopic {
+                name: (&partition.topic).into(),
+                partitions: vec![row],
+                ..Default::default()
+            }),
+        }
+    }
+    OffsetCommitRequest {
+        group_id: group_id.into(),
+        generation_id_or_member_epoch: identity.generation,
+        member_id: identity.member_id.clone(),
+        // Static membership is checked only together with a generation.
+        group_instance_id: instance_id.filter(|_| identity.generation >= 0).map(Into::into),
+        topics,
+        ..Default::default()
+    }
+}
+
+/// What the coordinator said about each partition.
+pub(crate) fn commit_codes(response: &OffsetCommitResponse) -> Vec<(TopicPartition, ErrorCode)> {
+    let mut codes = Vec::new();
+    for topic in &response.topics {
+        let Ok(name) = TopicName::new(&topic.name) else { continue };
+        for row in &topic.partitions {
+            let index = PartitionIndex::new(row.partition_index);
+            codes.push((TopicPartition::new(name.clone(), index), row.error_code));
+        }
+    }
+    codes
+}
+
+/// Asks how far the group has read these partitions; open transactions are waited for.
+pub(crate) fn fetch_request(
+    group_id: &str,
+    identity: &Identity,
+    partitions: &[TopicPartition],
+    version: i16,
+) -> OffsetFetchRequest {
+    let listed = by_topic(partitions);
+    if version < 8 {
+        let topics = listed
+            .into_iter()
+            .map(|topic| OffsetFetchRequestTopic { name: topic.topic, partition_indexes: topic.partitions });
+        return OffsetFetchRequest {
+            group_id: group_id.into(),
+            topics: Some(topics.collect()),
+            require_stable: version >= 7,
+            ..Default::default()
+        };
+    }
+    let topics = listed.into_iter().map(|topic| OffsetFetchRequestTopics {
+        name: topic.topic,
+        partition_indexes: topic.partitions,
+        ..Default::default()
+    });
+    let group = OffsetFetchRequestGroup {
+        group_id: group_id.into(),
+        member_id: (!identity.member_id.is_empty()).then(|| identity.member_id.clone()),
+        member_epoch: identity.generation,
+        topics: Some(topics.collect()),
+    };
+    OffsetFetchRequest { groups: vec![group], require_stable: true, ..Default::default() }
+}
+
+/// What the coordinator knows of each partition; none where nothing was committed. An error of the whole answer is the
+/// outer one.
+pub(crate) fn fetched(
+    response: &OffsetFetchResponse,
+) -> Result<Vec<(TopicPartition, Result<Option<OffsetAndMetadata>, ErrorCode>)>, ErrorCode> {
+    let mut answers = Vec::new();
+    let mut answer =
+        |topic: &str, index: i32, code: ErrorCode, offset: i64, epoch: i32, note: Option<&str>| {
+            let Ok(name) = TopicName::new(topic) else { return };
+            let committed = Offset::known(offset).map(|offset| OffsetAndMetadata {
+                offset,
+                leader_epoch: LeaderEpoch::known(epoch),
+                metadata: note.filter(|note| !note.is_empty()).map(str::to_owned),
+            });
+            answers
+                .push((TopicPartition::new(name, PartitionIndex::new(index)), code.ok().map(|()| committed)));
+        };
+    if let Some(group) = response.groups.first() {
+        group.error_code.ok()?;
+        for topic in &group.topics {
+            for row in &topic.partitions {
+                let (epoch, note) = (row.committed_leader_epoch, row.metadata.as_deref());
+                answer(&topic.name, row.partition_index, row.error_code, row.committed_offset, epoch, note);
+            }
+        }
+        return Ok(answers);
+    }
+    response.error_code.ok()?;
+    for topic in &response.topics {
+        for row in &topic.partitions {
+            let (epoch, note) = (row.committed_leader_epoch, row.metadata.as_deref());
+            answer(&topic.name, row.partition_index, row.error_code, row.committed_offset, epoch, note);
+        }
+    }
+    Ok(answers)
+}
