@@ -172,6 +172,9 @@ served! {
 const fn handled_max(api: ApiKey) -> i16 {
     match api {
         ApiKey::OffsetCommit | ApiKey::OffsetFetch => 8,
+        // By name, and without the hints of KIP-951.
+        ApiKey::Fetch => 12,
+        ApiKey::Produce => 9,
         _ => i16::MAX,
     }
 }
