@@ -14,7 +14,7 @@ pub enum MessageTimestampType {
 }
 
 /// The settings of one log.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct LogConfig {
     /// Roll once a segment would grow beyond this.
     pub segment_bytes: u64,
@@ -30,8 +30,16 @@ pub struct LogConfig {
     pub preallocate: bool,
     /// Segments may be deleted by age and size (`cleanup.policy` has `delete`).
     pub cleanup_delete: bool,
-    /// Records without a key are refused (`cleanup.policy` has `compact`).
+    /// Of each key only the last record stays, and records without a key are refused (`cleanup.policy` has `compact`).
     pub cleanup_compact: bool,
+    /// How long a tombstone outlives the compaction that first met it.
+    pub delete_retention_ms: u64,
+    /// Do not compact records younger than this.
+    pub min_compaction_lag_ms: u64,
+    /// Compact records older than this whatever the dirty ratio; segments are rolled in time for it.
+    pub max_compaction_lag_ms: u64,
+    /// Compact once more than this share of the log is dirty.
+    pub min_cleanable_dirty_ratio: f64,
     /// Delete segments whose newest record is older; `None` keeps them.
     pub retention_ms: Option<u64>,
     /// Delete the oldest segments while the rest is still as large as this; `None` keeps them.
@@ -67,6 +75,10 @@ impl Default for LogConfig {
             preallocate: false,
             cleanup_delete: true,
             cleanup_compact: false,
+            delete_retention_ms: 86_400_000,
+            min_compaction_lag_ms: 0,
+            max_compaction_lag_ms: i64::MAX as u64,
+            min_cleanable_dirty_ratio: 0.5,
             retention_ms: Some(WEEK_MS),
             retention_bytes: None,
             file_delete_delay_ms: 60_000,

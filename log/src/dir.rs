@@ -16,7 +16,7 @@ use crate::checkpoint::{
     OffsetCheckpoint, partition_metadata, read_offsets, read_properties, read_topic_id, write_properties,
 };
 use crate::config::LogConfig;
-use crate::directory_state::{DirectoryState, LOG_STARTS, RECOVERY_POINTS};
+use crate::directory_state::{CLEANED, DirectoryState, LOG_STARTS, RECOVERY_POINTS};
 use crate::error::LogError;
 use crate::log::Log;
 use crate::maintenance::write_whole;
@@ -94,6 +94,7 @@ impl LogDir {
             result => result,
         };
         let (recovery_points, log_starts) = (checkpoint(RECOVERY_POINTS)?, checkpoint(LOG_STARTS)?);
+        let cleaned = checkpoint(CLEANED)?;
         let mut found = Vec::new();
         let mut doomed = Vec::new();
         for entry in entries.iter().filter(|entry| entry.is_directory) {
@@ -112,7 +113,7 @@ impl LogDir {
         let known_ids =
             found.clone().into_iter().filter_map(|found| Some((found.partition, found.topic_id?)));
         Ok(LogDir {
-            shared: Arc::new(DirectoryState::new(storage, path, recovery_points, log_starts)),
+            shared: Arc::new(DirectoryState::new(storage, path, recovery_points, log_starts, cleaned)),
             directory_id,
             was_clean,
             known_ids: Mutex::new(known_ids.collect()),

@@ -1,4 +1,4 @@
-//! What the logs of one directory share: the two offset checkpoints, and whether the disk can still be trusted.
+//! What the logs of one directory share: the offset checkpoints, and whether the disk can still be trusted.
 //!
 //! A log tells its recovery point and log start here; the files are replaced whole, all partitions at once. Invariant: a
 //! file never holds a recovery point above what the log had made durable, nor a log start that readers have not been
@@ -18,6 +18,7 @@ use crate::storage::Storage;
 
 pub(crate) const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
 pub(crate) const LOG_STARTS: &str = "log-start-offset-checkpoint";
+pub(crate) const CLEANED: &str = "cleaner-offset-checkpoint";
 
 #[derive(Debug)]
 pub(crate) struct DirectoryState {
@@ -27,6 +28,7 @@ pub(crate) struct DirectoryState {
     is_dead: AtomicBool,
     recovery_points: Checkpoint,
     log_starts: Checkpoint,
+    cleaned: Checkpoint,
 }
 
 #[derive(Debug)]
@@ -59,6 +61,7 @@ impl DirectoryState {
         path: &Path,
         recovery_points: OffsetCheckpoint,
         log_starts: OffsetCheckpoint,
+        cleaned: OffsetCheckpoint,
     ) -> Self {
         Self {
             storage,
@@ -67,6 +70,7 @@ impl DirectoryState {
             is_dead: AtomicBool::new(false),
             recovery_points: Checkpoint::new(path.join(RECOVERY_POINTS), recovery_points),
             log_starts: Checkpoint::new(path.join(LOG_STARTS), log_starts),
+            cleaned: Checkpoint::new(path.join(CLEANED), cleaned),
         }
     }
 
@@ -101,6 +105,25 @@ impl DirectoryState {
 
     pub(crate) fn log_start(&self, of: &TopicPartition) -> Option<Offset> {
         self.log_starts.offsets.lock().get(of).copied()
+    }
+
+    /// Everything below was compacted at least once.
+    pub(crate) fn cleaned(&self, of: &TopicPartition) -> Option<Offset> {
+        self.cleaned.offsets.lock().get(of).copied()
+    }
+
+    /// Notes on disk how far a log is compacted.
+    pub(crate) fn set_cleaned(&self, of: &TopicPartition, offset: Offset) -> Result<(), LogError> {
+        self.cleaned.offsets.lock().insert(of.clone(), offset);
+        self.cleaned.write(&*self.storage)
+    }
+
+    /// What comes at and behind `offset` is dirty: the log was cut there.
+    pub(crate) fn lower_cleaned(&self, of: &TopicPartition, offset: Offset) -> Result<(), LogError> {
+        match self.cleaned(of) {
+            Some(cleaned) if cleaned > offset => self.set_cleaned(of, offset),
+            _ => Ok(()),
+        }
     }
 
     pub(crate) fn set_recovery_point(&self, of: &TopicPartition, offset: Offset) {
@@ -141,6 +164,9 @@ impl DirectoryState {
         }
         if self.log_starts.offsets.lock().remove(of).is_some() {
             self.log_starts.write(&*self.storage)?;
+        }
+        if self.cleaned.offsets.lock().remove(of).is_some() {
+            self.cleaned.write(&*self.storage)?;
         }
         Ok(())
     }

@@ -355,7 +355,13 @@ mod tests {
     fn a_log_that_contradicts_itself_takes_no_more_appends_and_is_not_closed_cleanly() {
         let storage = Arc::new(MemoryStorage::new());
         storage.create_directory(Path::new("/d/t-0")).unwrap();
-        let shared = DirectoryState::new(storage, Path::new("/d"), Default::default(), Default::default());
+        let shared = DirectoryState::new(
+            storage,
+            Path::new("/d"),
+            Default::default(),
+            Default::default(),
+            Default::default(),
+        );
         let partition = TopicPartition::new(TopicName::new("t").unwrap(), PartitionIndex::new(0));
         let (log, _) =
             Log::open(partition, "/d/t-0".into(), Arc::new(shared), LogConfig::default(), false, 0).unwrap();

@@ -25,6 +25,7 @@ mod writer;
 mod file_slice;
 mod read;
 
+mod compaction;
 mod maintenance;
 mod retention;
 mod truncation;
@@ -54,6 +55,7 @@ mod validate;
 mod verify;
 
 pub use append::{Appended, Stamp};
+pub use compaction::{CleanSettings, Cleaned, Dirtiness};
 pub use config::{LogConfig, MessageTimestampType};
 pub use dir::{DirectoryOwner, FoundPartition, LogDir};
 pub use epoch_cache::EpochStart;

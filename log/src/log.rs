@@ -55,6 +55,8 @@ pub struct Log {
     pub(crate) writer: Mutex<Writer>,
     pub(crate) background: Mutex<Background>,
     pub(crate) syncing: Mutex<()>,
+    /// Held for a whole compaction; taken before the background lock, and never waited for.
+    pub(crate) cleaning: Mutex<()>,
 }
 
 impl Log {

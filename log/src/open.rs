@@ -50,6 +50,7 @@ impl Log {
             is_clean,
             recovery_point,
             log_start,
+            cleaned: shared.cleaned(&partition).unwrap_or(Offset::ZERO),
             now_ms,
         };
         let opened = opening.open()?;
@@ -100,6 +101,7 @@ impl Log {
             writer: Mutex::new(writer),
             background: Mutex::new(background),
             syncing: Mutex::new(()),
+            cleaning: Mutex::new(()),
         };
         log.check_invariants();
         Ok((log, opened.recovery))

@@ -1,12 +1,13 @@
 //! The files of a partition's directory by kind, and the removal of what an interrupted job left there.
 //!
-//! Names and sizes only; no file is opened. A file that is none of Kafka's is left alone.
+//! Names and sizes only; no file is opened but for a compaction that was interrupted. A file that is none of Kafka's is left alone.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use ottla_protocol::Offset;
 
+use crate::compaction::finish_swaps;
 use crate::error::LogError;
 use crate::maintenance::NEXT_PREPARED;
 use crate::segment::{base_offset_of, suffix};
@@ -25,7 +26,11 @@ pub(crate) struct PartitionFiles {
 impl PartitionFiles {
     /// Lists a directory and removes the leftovers in it: temporary and retired files, and indexes without a log.
     pub(crate) fn list(storage: &dyn Storage, directory: &Path) -> Result<Self, LogError> {
-        let entries = storage.list(directory).map_err(|error| LogError::io("list", directory, error))?;
+        let list = || storage.list(directory).map_err(|error| LogError::io("list", directory, error));
+        let mut entries = list()?;
+        if finish_swaps(storage, directory, &entries)? {
+            entries = list()?;
+        }
         let mut files = Self::default();
         let mut leftovers = Vec::new();
         for entry in entries.into_iter().filter(|entry| !entry.is_directory) {
@@ -64,5 +69,5 @@ impl PartitionFiles {
 }
 
 fn is_leftover(name: &str) -> bool {
-    name == NEXT_PREPARED || [suffix::DELETED, ".tmp", ".cleaned"].iter().any(|suffix| name.ends_with(suffix))
+    name == NEXT_PREPARED || [suffix::DELETED, ".tmp"].iter().any(|suffix| name.ends_with(suffix))
 }

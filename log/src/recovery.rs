@@ -48,6 +48,8 @@ pub(crate) struct Opening<'a> {
     pub(crate) is_clean: bool,
     pub(crate) recovery_point: Offset,
     pub(crate) log_start: Offset,
+    /// Below it compaction may have left gaps, whatever the settings say now.
+    pub(crate) cleaned: Offset,
     pub(crate) now_ms: i64,
 }
 
@@ -422,7 +424,7 @@ impl Opening<'_> {
 
     /// Whether a batch at `base` may come where `expected` is next: only compaction leaves gaps.
     fn may_follow(&self, expected: Offset, base: Offset) -> bool {
-        base == expected || (base > expected && self.config.cleanup_compact)
+        base == expected || (base > expected && (self.config.cleanup_compact || base <= self.cleaned))
     }
 
     fn log_path(&self, base: Offset) -> PathBuf {

@@ -146,9 +146,20 @@ impl Log {
         due_ms: i64,
     ) -> Result<(), LogError> {
         // The log file last: a crash in between leaves a segment whose indexes are rebuilt, not indexes without a log.
-        for suffix in
-            [suffix::OFFSET_INDEX, suffix::TIME_INDEX, suffix::TXN_INDEX, suffix::SNAPSHOT, suffix::LOG]
-        {
+        let suffixes =
+            [suffix::OFFSET_INDEX, suffix::TIME_INDEX, suffix::TXN_INDEX, suffix::SNAPSHOT, suffix::LOG];
+        self.retire_files(background, base, &suffixes, due_ms)
+    }
+
+    /// Renames these files of a segment, in this order.
+    pub(crate) fn retire_files(
+        &self,
+        background: &mut Background,
+        base: Offset,
+        suffixes: &[&str],
+        due_ms: i64,
+    ) -> Result<(), LogError> {
+        for suffix in suffixes {
             let path = segment_path(&self.directory, base, suffix);
             let mut retired = path.clone().into_os_string();
             retired.push(suffix::DELETED);

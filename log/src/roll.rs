@@ -116,5 +116,10 @@ fn waited_ms(active: &Segment, timestamp: i64, now_ms: i64) -> i64 {
 fn segment_ms(config: &LogConfig, base_offset: Offset) -> i64 {
     let scattered = (base_offset.get() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
     let jitter = scattered.checked_rem(config.segment_jitter_ms).unwrap_or(0);
-    i64::try_from(config.segment_ms.saturating_sub(jitter)).unwrap_or(i64::MAX)
+    // A record that must be compacted in time must leave the active segment in time (KIP-354).
+    let age_max = match config.cleanup_compact && config.max_compaction_lag_ms > 0 {
+        true => config.segment_ms.min(config.max_compaction_lag_ms),
+        false => config.segment_ms,
+    };
+    i64::try_from(age_max.saturating_sub(jitter)).unwrap_or(i64::MAX)
 }

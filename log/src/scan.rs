@@ -122,11 +122,17 @@ pub(crate) struct BatchScan<'a> {
     position: u64,
     end: u64,
     chunk: Bytes,
+    chunk_bytes: usize,
 }
 
 impl<'a> BatchScan<'a> {
     pub(crate) fn new(file: Arc<dyn StorageFile>, path: &'a Path, position: u64, end: u64) -> Self {
-        Self { file, path, position, end, chunk: Bytes::new() }
+        Self { file, path, position, end, chunk: Bytes::new(), chunk_bytes: CHUNK_BYTES }
+    }
+
+    /// Takes this much memory instead of the usual; a batch that is larger is still read whole.
+    pub(crate) fn read_in_chunks_of(&mut self, bytes: usize) {
+        self.chunk_bytes = bytes.max(BATCH_HEADER_BYTES);
     }
 
     /// The next batch or what is wrong with it; `None` at the end.
@@ -136,7 +142,7 @@ impl<'a> BatchScan<'a> {
         }
         let left = self.end - self.position;
         if (self.chunk.len() as u64) < left.min(BATCH_HEADER_BYTES as u64) {
-            self.read(CHUNK_BYTES)?;
+            self.read(self.chunk_bytes)?;
         }
         let header = match BatchHeader::parse(&self.chunk) {
             Ok(header) => header,
@@ -147,7 +153,7 @@ impl<'a> BatchScan<'a> {
             return Ok(Some(Err(format!("a batch of {size} bytes is cut after {left}"))));
         }
         if self.chunk.len() < size {
-            self.read(size.max(CHUNK_BYTES))?;
+            self.read(size.max(self.chunk_bytes))?;
         }
         let batch = ValidBatch::check(self.chunk.split_to(size), &Rules::stored());
         if batch.is_ok() {

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use memmap2::Mmap;
+use parking_lot::Mutex;
 
 use crate::error::LogError;
 use crate::storage::{Access, Storage, StorageFile, read_exact_at};
@@ -26,6 +27,8 @@ pub(crate) struct SealedIndex<const N: usize> {
     path: PathBuf,
     len: usize,
     bytes: OnceLock<Bytes>,
+    /// Held while the file is opened by its name, which it may lose to another.
+    opening: Mutex<()>,
 }
 
 #[derive(Debug)]
@@ -38,7 +41,7 @@ impl<const N: usize> SealedIndex<N> {
     /// The file at `path`, of which the first `file_bytes` are entries. It is not opened yet.
     pub(crate) fn new(storage: Arc<dyn Storage>, path: PathBuf, file_bytes: u64) -> Self {
         let len = usize::try_from(file_bytes).unwrap_or(usize::MAX) / N;
-        Self { storage, path, len, bytes: OnceLock::new() }
+        Self { storage, path, len, bytes: OnceLock::new(), opening: Mutex::new(()) }
     }
 
     /// Number of entries.
@@ -62,9 +65,19 @@ impl<const N: usize> SealedIndex<N> {
         if let Some(bytes) = self.bytes.get() {
             return Ok(bytes);
         }
-        let opened = self.open()?;
-        // Of two that open at once, one result is dropped.
-        Ok(self.bytes.get_or_init(|| opened))
+        let _one_at_a_time = self.opening.lock();
+        match self.bytes.get() {
+            Some(bytes) => Ok(bytes),
+            None => {
+                let opened = self.open()?;
+                Ok(self.bytes.get_or_init(|| opened))
+            }
+        }
+    }
+
+    /// Opens the file, so that it can be read after another has taken its name.
+    pub(crate) fn pin(&self) -> Result<(), LogError> {
+        if self.len > 0 { self.bytes().map(|_| ()) } else { Ok(()) }
     }
 
     fn open(&self) -> Result<Bytes, LogError> {

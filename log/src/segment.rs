@@ -11,6 +11,7 @@ use std::sync::{Arc, OnceLock};
 
 use ottla_protocol::Offset;
 use ottla_protocol::records::{BatchHeader, NO_TIMESTAMP};
+use parking_lot::Mutex;
 
 use crate::directory_state::DirectoryState;
 use crate::error::LogError;
@@ -31,6 +32,17 @@ pub(crate) mod suffix {
     pub(crate) const TXN_INDEX: &str = ".txnindex";
     pub(crate) const SNAPSHOT: &str = ".snapshot";
     pub(crate) const DELETED: &str = ".deleted";
+    /// Being compacted, worth nothing yet.
+    pub(crate) const CLEANED: &str = ".cleaned";
+    /// Compacted and complete.
+    pub(crate) const SWAP: &str = ".swap";
+
+    /// The path with a second suffix.
+    pub(crate) fn with(path: &std::path::Path, suffix: &str) -> std::path::PathBuf {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        name.into()
+    }
 }
 
 /// The path of a segment's file: its base offset in 20 digits and the suffix.
@@ -51,6 +63,10 @@ pub(crate) struct LogFile {
     shared: Arc<DirectoryState>,
     path: PathBuf,
     opened: Arc<OpenFile>,
+    /// Held while the file is opened by its name, which it may lose to another.
+    opening: Mutex<()>,
+    /// The file, once its name is about to be another's.
+    pinned: OnceLock<Arc<dyn StorageFile>>,
     synced_bytes: AtomicU64,
     name_is_synced: AtomicBool,
 }
@@ -64,7 +80,8 @@ impl LogFile {
     ) -> Arc<Self> {
         let name_is_synced = AtomicBool::new(synced_bytes.is_some());
         let synced_bytes = AtomicU64::new(synced_bytes.unwrap_or(0));
-        Arc::new(Self { shared, path, opened: Arc::default(), synced_bytes, name_is_synced })
+        let (opened, opening, pinned) = (Arc::default(), Mutex::new(()), OnceLock::new());
+        Arc::new(Self { shared, path, opened, opening, pinned, synced_bytes, name_is_synced })
     }
 
     /// A file that was just created or renamed; its name is not durable yet.
@@ -78,6 +95,18 @@ impl LogFile {
         created
     }
 
+    /// A file that has taken this name from another one; all of it is durable.
+    pub(crate) fn replaced(
+        shared: Arc<DirectoryState>,
+        path: PathBuf,
+        file: Arc<dyn StorageFile>,
+        size: u64,
+    ) -> Arc<Self> {
+        let replaced = Self::existing(shared, path, Some(size));
+        replaced.shared.open_files().keep(&replaced.opened, file);
+        replaced
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -86,10 +115,28 @@ impl LogFile {
         if let Some(file) = self.opened.get() {
             return Ok(file);
         }
-        let file = self.shared.storage().open(&self.path, Access::Write);
-        let file = file.map_err(|error| self.io("open", error))?;
+        let _nobody_pins_meanwhile = self.opening.lock();
+        if let Some(file) = self.pinned.get() {
+            return Ok(file.clone());
+        }
+        let file = self.open_by_name()?;
         self.shared.open_files().keep(&self.opened, file.clone());
         Ok(file)
+    }
+
+    /// Keeps the file open from here on: its name is about to be that of another file.
+    pub(crate) fn pin(&self) -> Result<(), LogError> {
+        let _nobody_opens_meanwhile = self.opening.lock();
+        if self.pinned.get().is_none() {
+            let file = self.open_by_name()?;
+            self.pinned.get_or_init(|| file);
+        }
+        Ok(())
+    }
+
+    fn open_by_name(&self) -> Result<Arc<dyn StorageFile>, LogError> {
+        let file = self.shared.storage().open(&self.path, Access::Write);
+        file.map_err(|error| self.io("open", error))
     }
 
     /// Makes the first `size` bytes durable, and the file's name if it is new.
@@ -183,11 +230,28 @@ impl Segment {
 
     /// This segment with its index files, which were just written, in place of the indexes on the heap.
     pub(crate) fn to_sealed(&self) -> Self {
-        let index_bytes = (
+        self.to_sealed_over(self.log.clone(), self.end().1)
+    }
+
+    /// The same over another `LogFile` of the same contents, for a segment that ends at `next_offset`.
+    pub(crate) fn to_sealed_over(&self, log: Arc<LogFile>, next_offset: Offset) -> Self {
+        let end = (self.size(), next_offset);
+        Self::sealed(self.base_offset, log, end, self.index_bytes(), self.created_ms)
+    }
+
+    /// The bytes of both index files: offsets, then times.
+    pub(crate) fn index_bytes(&self) -> (u64, u64) {
+        (
             (self.offset_index.len() * OFFSET_INDEX_ENTRY_BYTES) as u64,
             (self.time_index.len() * TIME_INDEX_ENTRY_BYTES) as u64,
-        );
-        Self::sealed(self.base_offset, self.log.clone(), self.end(), index_bytes, self.created_ms)
+        )
+    }
+
+    /// Keeps the files open: another segment is about to take their names, and readers may still be here.
+    pub(crate) fn pin(&self) -> Result<(), LogError> {
+        self.offset_index.pin()?;
+        self.time_index.pin()?;
+        self.log.pin()
     }
 
     pub(crate) fn base_offset(&self) -> Offset {
@@ -246,7 +310,8 @@ impl Segment {
             // Set once; a second call is for a log that was cut to nothing and has a new segment.
             let _ = self.first_timestamp.set(header.max_timestamp);
         }
-        if header.max_timestamp > largest.timestamp {
+        // A batch that compaction has emptied keeps its time, but nobody can find a record by it.
+        if header.max_timestamp > largest.timestamp && header.records_count > 0 {
             *largest = TimestampOffset { timestamp: header.max_timestamp, offset: last_offset };
         }
         if *bytes_since_index_entry > u64::from(index_interval_bytes) {

@@ -1,6 +1,6 @@
 //! The segments of a log in order of their offsets, as one immutable list that readers share.
 //!
-//! Whoever changes the list (roll, seal, retention, truncation) holds the partition's lock and swaps in a new one.
+//! Whoever changes the list (roll, seal, retention, compaction, truncation) holds the partition's lock and swaps in a new one.
 //! Invariant: there is at least one segment, base offsets strictly grow, and only the last one is appended to.
 
 use std::sync::Arc;
@@ -60,6 +60,25 @@ impl Segments {
         Self::new(segments)
     }
 
+    /// Whether these very segments are neighbours in the list, in this order.
+    pub(crate) fn holds_run(&self, run: &[Arc<Segment>]) -> bool {
+        let first = run.first().and_then(|first| self.0.iter().position(|one| Arc::ptr_eq(one, first)));
+        first.is_some_and(|first| {
+            let rest = &self.0[first..];
+            rest.len() >= run.len() && rest.iter().zip(run).all(|(one, other)| Arc::ptr_eq(one, other))
+        })
+    }
+
+    /// The list with one segment in the place of a run of neighbours that it holds.
+    pub(crate) fn with_run_replaced(&self, run: &[Arc<Segment>], segment: Arc<Segment>) -> Self {
+        assert!(self.holds_run(run), "the segments to replace are in the list");
+        let is_first = |one: &Arc<Segment>| Arc::ptr_eq(one, &run[0]);
+        let mut segments = self.0.clone();
+        let first = segments.iter().position(is_first).expect("the first of the run is in the list");
+        segments.splice(first..first + run.len(), [segment]);
+        Self::new(segments)
+    }
+
     /// The list without its first `count` segments.
     pub(crate) fn without_first(&self, count: usize) -> Self {
         Self::new(self.0[count..].to_vec())
@@ -76,7 +95,13 @@ mod tests {
     #[test]
     fn the_segments_from_an_offset_begin_with_the_one_that_holds_it_or_the_first() {
         let storage = Arc::new(MemoryStorage::new());
-        let shared = DirectoryState::new(storage, "/d".as_ref(), Default::default(), Default::default());
+        let shared = DirectoryState::new(
+            storage,
+            "/d".as_ref(),
+            Default::default(),
+            Default::default(),
+            Default::default(),
+        );
         let shared = Arc::new(shared);
         let segment = |base| {
             let log = LogFile::existing(shared.clone(), "x".into(), None);

@@ -113,6 +113,14 @@ impl TimeIndex {
         })
     }
 
+    /// See [`SealedIndex::pin`].
+    pub(crate) fn pin(&self) -> Result<(), LogError> {
+        match &self.entries {
+            Entries::Growing(_) => Ok(()),
+            Entries::Sealed(file) => file.pin(),
+        }
+    }
+
     /// The bytes of the entries from `from` on, as they stand in the file.
     pub(crate) fn bytes_from(&self, from: usize) -> Result<Vec<u8>, LogError> {
         let mut bytes = Vec::with_capacity((self.len() - from) * TIME_INDEX_ENTRY_BYTES);

@@ -27,7 +27,7 @@ const COPY_BYTES: usize = 1 << 20;
 
 impl Log {
     /// Removes every batch that reaches to `offset` or beyond, and returns the new log end: `offset`, or less if it lay
-    /// within a batch. An offset at or behind the log end changes nothing; one below the log start empties the log.
+    /// within a batch or in a gap. An offset at or behind the log end changes nothing; one below the log start empties the log.
     pub fn truncate_to(&self, offset: Offset) -> Result<Offset, LogError> {
         self.truncate(|background, writer| {
             let (start, end) = (self.log_start_offset(), self.log_end_offset());
@@ -35,10 +35,14 @@ impl Log {
                 return Ok(end);
             }
             let old = self.segments.load_full();
-            let found = old.from(offset)[0].find(offset)?;
-            match found.map_or(offset, |found| found.header.base_offset) {
+            let cut = old.from(offset)[0].clone();
+            let position = cut.find(offset)?.map_or(cut.size(), |found| found.position);
+            self.write_indexes(&cut)?;
+            let kept = self.rewalk(&cut, cut.log(), position)?;
+            // Behind the last batch that stays: further below if compaction has left a gap there.
+            match kept.segment.end().1 {
                 to if to <= start => self.begin_anew(background, writer, start).map(|()| start),
-                to => self.cut_segments(background, writer, old, to).map(|()| to),
+                to => self.cut_segments(background, writer, old, (cut, position), kept).map(|()| to),
             }
         })
     }
@@ -62,21 +66,19 @@ impl Log {
             .inspect_err(|error| writer.refusal = Some(LogError::Poisoned(Arc::new(error.clone()))))
     }
 
-    /// Cuts at `end`, where a batch begins.
+    /// Cuts the segment `cut` at `position`, where a batch begins, and leaves `kept` of it.
     fn cut_segments(
         &self,
         background: &mut Background,
         writer: &mut Writer,
         old: Arc<Segments>,
-        end: Offset,
+        (cut, position): (Arc<Segment>, u64),
+        kept: Rewalked,
     ) -> Result<(), LogError> {
-        let place = old.len() - old.from(end).len();
-        let cut = old.from(end)[0].clone();
-        let position = cut.find(end)?.map_or(cut.size(), |found| found.position);
+        let end = kept.segment.end().1;
+        let place = old.len() - old.from(cut.base_offset()).len();
         self.lower_to(end)?;
         // What lies above the cut is unreachable from here on, then its files go, the highest first.
-        self.write_indexes(&cut)?;
-        let kept = self.rewalk(&cut, cut.log(), position)?;
         self.log_end.store(end.get(), Ordering::Release);
         self.install(writer, &old, place, kept);
         for segment in old.iter().skip(place + 1).rev() {
@@ -123,6 +125,7 @@ impl Log {
 
     /// Lowers what is said to be durable, on disk before in memory.
     fn lower_to(&self, offset: Offset) -> Result<(), LogError> {
+        self.shared.lower_cleaned(&self.partition, offset)?;
         self.shared.lower_recovery_point(&self.partition, offset)?;
         self.recovery_point.fetch_min(offset.get(), Ordering::AcqRel);
         self.durable_end.fetch_min(offset.get(), Ordering::AcqRel);
@@ -140,6 +143,7 @@ impl Log {
             is_clean: true,
             recovery_point: base,
             log_start: base,
+            cleaned: Offset::MAX,
             now_ms: old.created_ms(),
         };
         opening.rewalk(log.clone(), base, position)

@@ -92,6 +92,26 @@ impl TxnIndex {
         write().map_err(|error| LogError::io("write", &path, error))
     }
 
+    /// Forgets the transactions whose markers were at these offsets.
+    pub(crate) fn forget(&self, markers: &[Offset]) {
+        let mut entries = self.entries.write();
+        for marker in markers {
+            entries.remove(marker);
+        }
+    }
+
+    /// All transactions, in the order of their markers.
+    pub(crate) fn all(&self) -> Vec<AbortedTransaction> {
+        self.entries.read().values().copied().collect()
+    }
+
+    /// What the file of a segment with these offsets holds once the markers at `without` are gone.
+    pub(crate) fn bytes_without(&self, offsets: std::ops::Range<Offset>, without: &[Offset]) -> Vec<u8> {
+        let entries = self.entries.read();
+        let kept = entries.range(offsets).filter(|(marker, _)| !without.contains(marker));
+        kept.flat_map(|(_, entry)| encode(entry)).collect()
+    }
+
     /// Forgets the transactions that ended before `start` or at and behind `end`.
     pub(crate) fn keep(&self, start: Offset, end: Offset) {
         self.entries.write().retain(|last_offset, _| (start..end).contains(last_offset));

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use ottla_log::storage::RealStorage;
 use ottla_log::{AppendOrigin, Appended, DirectoryOwner, Log, LogConfig, LogDir, Stamp};
 use ottla_protocol::records::{BatchBuilder, Compression, Rules, ValidBatch};
-use ottla_protocol::{BrokerId, DirectoryId, LeaderEpoch, PartitionIndex, TopicId, TopicName, TopicPartition};
+use ottla_protocol::{
+    BrokerId, DirectoryId, LeaderEpoch, PartitionIndex, TopicId, TopicName, TopicPartition,
+};
 
 const NOW_MS: i64 = 1_700_000_000_000;
 
