@@ -39,8 +39,8 @@ import org.apache.kafka.coordinator.group.modern.MemberSubscriptionAndAssignment
  * {@code M id instance rack generation topics owned}, answers: {@code A assignor row/row/...}, one row per member. A
  * missing value is {@code -}, partitions are {@code topic:from-to,one;topic:...}.
  *
- * <p>Left out is what Kafka gets wrong: an answer that gives a topic to a member without a subscription to it, and one
- * that ends in an exception.
+ * <p>Left out is what Kafka gets wrong: an answer that gives a topic to a member without a subscription to it, one that
+ * ends in an exception, and members that missed a generation and have since dropped a topic, to whom Kafka may give it.
  */
 public final class Assignors {
     private static final String[] RACKS = {"ra", "rb", "rc"};
@@ -201,6 +201,11 @@ public final class Assignors {
                 liar.owned = new TreeMap<>(members.get(random.nextInt(members.size())).owned);
             }
             churn(members, topics, equal, racks, true);
+            for (Member member : members) {
+                if (member.generation != null && member.generation < generation) {
+                    member.owned.keySet().retainAll(member.topics);
+                }
+            }
         }
     }
 
