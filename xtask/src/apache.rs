@@ -58,17 +58,26 @@ impl Apache {
         let jars = format!("{}/*", jars.display());
         let mut javac = Command::new("javac");
         javac.args(["-cp", &jars, "-d"]).arg(&classes);
-        for source in ["Flights.java", "Golden.java"] {
+        for source in ["Flights.java", "Golden.java", "GroupMember.java", "GroupTools.java"] {
             javac.arg(workspace.path("interop/java").join(source));
         }
         capture(&mut javac)?;
         Ok(Self { class_path: format!("{}:{jars}", classes.display()) })
     }
 
-    /// A JVM on a main class. Small, and quick to start: these are programs of seconds.
+    /// A JVM on a main class. Quick to start: these are programs of seconds.
     pub(crate) fn java(&self, main: &str) -> Command {
+        self.java_of("-Xmx512m", main)
+    }
+
+    /// A JVM for a program of which many run at once.
+    pub(crate) fn small_java(&self, main: &str) -> Command {
+        self.java_of("-Xmx128m", main)
+    }
+
+    fn java_of(&self, heap: &str, main: &str) -> Command {
         let mut command = Command::new("java");
-        command.args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx512m"]);
+        command.args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", heap]);
         command.args(["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", &self.class_path, main]);
         command
     }
@@ -86,8 +95,8 @@ impl Apache {
         Ok(self.java(main))
     }
 
-    /// Formats a directory and starts a broker in it.
-    pub(crate) fn start(&self, directory: &Path) -> Result<ApacheBroker, Failure> {
+    /// Formats a directory and starts a broker in it; `settings` are further lines of its properties.
+    pub(crate) fn start(&self, directory: &Path, settings: &[String]) -> Result<ApacheBroker, Failure> {
         let (port, controller) = (free_port()?, free_port()?);
         let data = directory.join("data");
         let properties = directory.join("server.properties");
@@ -100,8 +109,9 @@ impl Apache {
              listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\n\
              log.dirs={}\noffsets.topic.replication.factor=1\noffsets.topic.num.partitions=4\n\
              transaction.state.log.replication.factor=1\ntransaction.state.log.min.isr=1\n\
-             group.initial.rebalance.delay.ms=0\n",
-            data.display()
+             group.initial.rebalance.delay.ms=0\n{}\n",
+            data.display(),
+            settings.join("\n")
         );
         std::fs::write(&properties, text).map_err(Failure::file(&properties))?;
         if !data.exists() {

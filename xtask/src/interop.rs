@@ -1,23 +1,27 @@
 //! `cargo xtask interop`: real clients against a real broker, everything counted.
 //!
 //! The broker is ottla by default, Apache Kafka with `--apache` (which proves the harness), or any address.
-//! Three parts: the matrix of clients and codecs on 336,776 flights, Kafka's command-line tools with kcat, and the
-//! offline tools on each other's files.
+//! Four parts: the matrix of clients and codecs on 336,776 flights, Kafka's command-line tools with kcat, the tool for
+//! groups compared command by command with Apache Kafka, and the offline tools on each other's files.
 
 mod digest;
 mod dumps;
+mod group_script;
+mod group_tools;
 mod matrix;
 mod segments;
 mod speakers;
 mod tools;
 
 use crate::apache::Apache;
+use crate::broker::Broker;
 use crate::clients::{Python, install_kcat};
 use crate::failure::Failure;
 use crate::ottla::Ottla;
 use crate::process::capture;
 use crate::scoreboard::Scoreboard;
 use crate::workspace::Workspace;
+use group_tools::GroupTools;
 use speakers::Speakers;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -41,56 +45,23 @@ pub(crate) struct Options {
     #[arg(long, value_delimiter = ',', default_value = "ottla,librdkafka,java")]
     clients: Vec<String>,
     /// Only these parts.
-    #[arg(long, value_delimiter = ',', default_value = "matrix,tools,dumps")]
+    #[arg(long, value_delimiter = ',', default_value = "matrix,tools,groups,dumps")]
     parts: Vec<String>,
 }
 
 impl Options {
     /// All parts against ottla, on all flights.
     pub(crate) fn everything() -> Self {
-        let owned = |words: [&str; 3]| words.map(str::to_owned).to_vec();
+        let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
         Self {
-            parts: owned(["matrix", "tools", "dumps"]),
-            clients: owned(["ottla", "librdkafka", "java"]),
+            parts: owned(&["matrix", "tools", "groups", "dumps"]),
+            clients: owned(&["ottla", "librdkafka", "java"]),
             ..Self::default()
         }
     }
 
     fn has(&self, part: &str) -> bool {
         self.parts.iter().any(|it| it == part)
-    }
-}
-
-/// The broker of this run. Dropping it ends it, unless it was there before.
-enum Broker {
-    Ottla(crate::ottla::OttlaBroker),
-    Apache(crate::apache::ApacheBroker),
-    Elsewhere(SocketAddr),
-}
-
-impl Broker {
-    fn address(&self) -> SocketAddr {
-        match self {
-            Self::Ottla(broker) => broker.address,
-            Self::Apache(broker) => broker.address,
-            Self::Elsewhere(address) => *address,
-        }
-    }
-
-    fn data(&self) -> Option<PathBuf> {
-        match self {
-            Self::Ottla(broker) => Some(broker.data.clone()),
-            Self::Apache(broker) => Some(broker.data.clone()),
-            Self::Elsewhere(_) => None,
-        }
-    }
-
-    fn stop(self) -> Result<(), Failure> {
-        match self {
-            Self::Ottla(broker) => broker.stop(),
-            Self::Apache(broker) => broker.stop(),
-            Self::Elsewhere(_) => Ok(()),
-        }
     }
 }
 
@@ -103,7 +74,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options, board: &mut Scoreboa
     let scratch = workspace.scratch("interop")?;
     let broker = match options.bootstrap {
         Some(address) => Broker::Elsewhere(address),
-        None if options.apache => Broker::Apache(apache.start(&scratch.join("broker"))?),
+        None if options.apache => Broker::Apache(apache.start(&scratch.join("broker"), &[])?),
         None => Broker::Ottla(ottla.serve(&scratch.join("broker"), &[])?),
     };
     if options.has("tools") {
@@ -120,6 +91,10 @@ pub(crate) fn run(workspace: &Workspace, options: &Options, board: &mut Scoreboa
         let speakers =
             Speakers { ottla: &ottla, python: &python, apache: &apache, bootstrap: broker.address() };
         matrix::run(&speakers, &options.clients, &input, broker.data().as_deref(), &scratch, board)?;
+    }
+    if options.has("groups") && options.bootstrap.is_none() {
+        let compared = GroupTools { apache: &apache, python: &python, scratch: &scratch };
+        compared.run((!options.apache).then_some(&ottla), board)?;
     }
     let data = broker.data();
     board.step("the broker ends cleanly", || broker.stop());
@@ -153,7 +128,7 @@ fn other_way(apache: &Apache, ottla: &Ottla, python: &Python, scratch: &Path, bo
     board.step("ottla log verify on Apache Kafka's files", || {
         let input = scratch.join("some-flights.tsv");
         capture(python.script("flights.py").arg(scratch.join("some-flights")).arg("20000"))?;
-        let broker = apache.start(&scratch.join("apache"))?;
+        let broker = apache.start(&scratch.join("apache"), &[])?;
         let speakers = Speakers { ottla, python, apache, bootstrap: broker.address };
         let topics = ["none", "gzip", "snappy", "lz4", "zstd"];
         speakers.create_topics(&topics.map(str::to_owned), 3)?;

@@ -5,12 +5,14 @@
 #![allow(clippy::print_stdout, reason = "a command-line tool speaks on standard output")]
 
 mod apache;
+mod broker;
 mod chaos;
 mod ci;
 mod clients;
 mod docs;
 mod failure;
 mod fuzz;
+mod groups;
 mod interop;
 mod ottla;
 mod process;
@@ -46,6 +48,8 @@ enum Task {
     },
     /// Run real clients against a real broker: {ottla, librdkafka, Java} × five codecs, Kafka's tools, kcat.
     Interop(interop::Options),
+    /// Run one group of Java, librdkafka and ottla consumers that join, leave, freeze and die.
+    Groups(groups::Options),
     /// Run one of Apache Kafka's tools, such as `kafka topics --bootstrap-server …`.
     Kafka {
         /// The middle of the script's name: `topics` for `kafka-topics.sh`.
@@ -101,6 +105,10 @@ fn perform(workspace: &Workspace, task: Task) -> Result<(), Failure> {
         Task::Interop(options) => {
             interop::run(workspace, &options, &mut board)?;
             board.close("interop")
+        }
+        Task::Groups(options) => {
+            groups::run(workspace, &options, &mut board)?;
+            board.close("groups")
         }
         Task::Kafka { tool, arguments } => {
             let mut command = apache::Apache::install(workspace)?.tool(&tool)?;
