@@ -4,6 +4,7 @@
 //! group belongs to the partition that Kafka would choose for it, so Kafka's tools and a cluster agree with us. One
 //! timer serves all hosts. Nothing here decides: that is `ottla_cluster::group`.
 
+mod cluster_topics;
 mod group_host;
 mod loading;
 
@@ -12,13 +13,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use ottla_assignors::Assignor;
 use ottla_cluster::config::BrokerConfig;
-use ottla_cluster::group::{GroupConfig, Now};
+use ottla_cluster::controller::ConfigResource;
+use ottla_cluster::group::{ConsumerGroupConfig, ConsumerTimeouts, GroupConfig, MigrationPolicy, Now};
 use ottla_cluster::time::Monotonic;
 use ottla_protocol::codec::Str;
 use ottla_protocol::{ErrorCode, TopicId};
 use tokio::sync::{Notify, OnceCell};
 
+use self::cluster_topics::ClusterTopics;
 pub(crate) use self::group_host::{CoordinatorTicket, GroupHost};
 use crate::core::Core;
 use crate::rt::time;
@@ -71,6 +75,34 @@ fn group_config(config: &BrokerConfig) -> GroupConfig {
         initial_rebalance_delay: Duration::from_millis(config.group_initial_rebalance_delay_ms),
         offset_metadata_bytes_max: config.offset_metadata_max_bytes,
         offsets_retention_ms: i64::try_from(retention_ms).unwrap_or(i64::MAX),
+        consumer: ConsumerGroupConfig {
+            timeouts: ConsumerTimeouts {
+                session_timeout_ms: millis(config.group_consumer_session_timeout_ms),
+                heartbeat_interval_ms: millis(config.group_consumer_heartbeat_interval_ms),
+            },
+            members_max: config.group_consumer_max_size,
+            assignors: assignors(&config.group_consumer_assignors),
+            migration: migration_policy(&config.group_consumer_migration_policy),
+        },
+    }
+}
+
+/// Those that we have, in the configured order; Kafka's classes by their own names, too.
+fn assignors(names: &[String]) -> Vec<Assignor> {
+    let named = |name: &String| match name.as_str() {
+        "org.apache.kafka.coordinator.group.assignor.UniformAssignor" => Some(Assignor::Uniform),
+        "org.apache.kafka.coordinator.group.assignor.RangeAssignor" => Some(Assignor::Range),
+        name => Assignor::server_named(name),
+    };
+    names.iter().filter_map(named).collect()
+}
+
+fn migration_policy(text: &str) -> MigrationPolicy {
+    match text.to_ascii_lowercase().as_str() {
+        "disabled" => MigrationPolicy::Disabled,
+        "upgrade" => MigrationPolicy::Upgrade,
+        "downgrade" => MigrationPolicy::Downgrade,
+        _ => MigrationPolicy::Bidirectional,
     }
 }
 
@@ -96,6 +128,20 @@ impl GroupCoordinators {
             expiry_interval: Duration::from_millis(config.offsets_retention_check_interval_ms.max(1)),
             hosts: ArcSwapOption::empty(),
             timer: Arc::new(GroupTimer { armed_ms: AtomicU64::new(u64::MAX), moved: Notify::new() }),
+        }
+    }
+
+    /// The timeouts of a consumer group: its own, where some were set for it.
+    pub(crate) fn timeouts(&self, core: &Core, group: &str) -> ConsumerTimeouts {
+        let image = core.quorum.image();
+        if image.configs(&ConfigResource::Group(group.to_owned())).is_empty() {
+            return self.config.consumer.timeouts;
+        }
+        let own = image.group_config(group, &core.config);
+        let millis = |ms: u32| i32::try_from(ms).unwrap_or(i32::MAX);
+        ConsumerTimeouts {
+            session_timeout_ms: millis(own.consumer_session_timeout_ms),
+            heartbeat_interval_ms: millis(own.consumer_heartbeat_interval_ms),
         }
     }
 
@@ -148,15 +194,18 @@ impl GroupCoordinators {
         let load = || async {
             let index = i32::try_from(partition).unwrap_or(i32::MAX);
             let led = topic.partition(index).map_err(|_| ErrorCode::COORDINATOR_NOT_AVAILABLE)?;
-            let (led, config, core) = (Arc::clone(led), self.config.clone(), Arc::clone(core));
+            let (led, config) = (Arc::clone(led), self.config.clone());
+            let loading_core = Arc::clone(core);
             let replay = move || {
-                let shard = loading::replay(&led, config, now(&core))?;
+                let shard = loading::replay(&led, config, now(&loading_core))?;
                 Ok((led, shard))
             };
             let replayed = tokio::task::spawn_blocking(replay).await;
             let (led, shard) = replayed.unwrap_or(Err(ErrorCode::COORDINATOR_NOT_AVAILABLE))?;
             let host = GroupHost::new(led, shard, self.append_timeout, Arc::clone(&self.timer));
-            Ok::<_, ErrorCode>(Arc::new(host))
+            let host = Arc::new(host);
+            show_topics(core, &host);
+            Ok::<_, ErrorCode>(host)
         };
         hosts.by_partition[partition].get_or_try_init(load).await.cloned()
     }
@@ -175,6 +224,12 @@ impl GroupCoordinators {
             host.act(core, |shard, _| shard.handle_topic_deleted(topic));
         }
     }
+}
+
+/// Shows a host the topics as they are now.
+fn show_topics(core: &Arc<Core>, host: &Arc<GroupHost>) {
+    let topics = Arc::new(ClusterTopics(core.topics.load_full()));
+    host.act(core, |shard, now| shard.handle_topics(now, topics));
 }
 
 fn offsets_topic(core: &Core) -> Option<Arc<Topic>> {
@@ -208,6 +263,7 @@ pub(crate) async fn run(core: Arc<Core>) {
             biased;
             () = core.stopping.cancelled() => return,
             () = groups.timer.moved.notified() => {}
+            () = core.topics.changed() => groups.loaded().iter().for_each(|host| show_topics(&core, host)),
             () = time::sleep_until(wake_at) => {}
         }
     }

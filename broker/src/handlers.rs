@@ -21,6 +21,8 @@ use crate::response::{CloseReason, Reply, Response};
 mod alter_configs;
 mod api_versions;
 mod authorized_operations;
+mod consumer_group_describe;
+mod consumer_group_heartbeat;
 mod create_partitions;
 mod create_topics;
 mod delete_groups;
@@ -164,6 +166,8 @@ served! {
     DescribeClientQuotas => now(describe_client_quotas),
     DescribeUserScramCredentials => now(describe_user_scram_credentials),
     DescribeCluster => now(describe_cluster),
+    ConsumerGroupHeartbeat => later(consumer_group_heartbeat),
+    ConsumerGroupDescribe => later(consumer_group_describe),
     ListConfigResources => now(list_config_resources),
     DescribeTopicPartitions => now(describe_topic_partitions),
 }
@@ -171,7 +175,6 @@ served! {
 /// The highest version that a handler understands where the codec speaks more.
 const fn handled_max(api: ApiKey) -> i16 {
     match api {
-        ApiKey::OffsetCommit | ApiKey::OffsetFetch => 8,
         // By name, and without the hints of KIP-951.
         ApiKey::Fetch => 12,
         ApiKey::Produce => 9,

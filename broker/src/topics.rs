@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
 use ottla_protocol::{ErrorCode, TopicId, TopicName};
+use tokio::sync::Notify;
 
 use crate::partition::Partition;
 
@@ -108,6 +109,7 @@ impl TopicMap {
 #[derive(Debug, Default)]
 pub(crate) struct Topics {
     current: ArcSwap<TopicMap>,
+    changed: Notify,
 }
 
 impl Topics {
@@ -124,5 +126,11 @@ impl Topics {
     /// Replaces the table. Only whoever follows the controller's image does so, one at a time.
     pub(crate) fn replace(&self, map: TopicMap) {
         self.current.store(Arc::new(map));
+        self.changed.notify_one();
+    }
+
+    /// Waits until the table is another than when this was last waited for. Only one may wait.
+    pub(crate) async fn changed(&self) {
+        self.changed.notified().await;
     }
 }

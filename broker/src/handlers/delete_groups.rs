@@ -22,7 +22,7 @@ pub(super) async fn handle(context: RequestContext, request: DeleteGroupsRequest
 async fn delete(context: &RequestContext, group: &Str) -> Result<ErrorCode, ErrorCode> {
     let core = &context.core;
     let host = core.groups.host(core, group).await?;
-    match host.ask(core, |shard, _, waiter| shard.handle_delete_group(group, waiter)).await? {
+    match host.ask(core, |shard, now, waiter| shard.handle_delete_group(now, group, waiter)).await? {
         Answer::DeleteGroup(code) => Ok(code),
         _ => Err(ErrorCode::UNKNOWN_SERVER_ERROR),
     }

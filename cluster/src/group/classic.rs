@@ -22,8 +22,10 @@ use ottla_protocol::messages::sync_group::SyncGroupResponse;
 
 use super::deadlines::Timer;
 use super::effect::{Answer, Context, Then};
+use super::joining::join_error;
 use super::member::{Member, millis};
 use super::record::{GroupMetadata, GroupRecord};
+use super::syncing::sync_error;
 use crate::time::Monotonic;
 
 /// Where a group stands in its rebalance.
@@ -354,6 +356,19 @@ impl<W> ClassicGroup<W> {
             if let Some(waiter) = member.syncing.take() {
                 let response = SyncGroupResponse { error_code: code, ..SyncGroupResponse::default() };
                 cx.outbox.answer(waiter, Answer::Sync(response));
+            }
+        }
+    }
+
+    /// Refuses whatever the members wait for.
+    pub(crate) fn refuse_all_waiting(&mut self, code: ErrorCode, cx: &mut Context<'_, W>) {
+        for member in self.members.values_mut() {
+            if let Some(waiter) = member.joining.take() {
+                let response = join_error(member.id.clone(), code);
+                cx.outbox.answer(waiter, Answer::Join(response));
+            }
+            if let Some(waiter) = member.syncing.take() {
+                cx.outbox.answer(waiter, Answer::Sync(sync_error(code)));
             }
         }
     }

@@ -13,7 +13,7 @@ use crate::time::Monotonic;
 /// Whose deadline it is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Timer {
-    /// A member of the group has not been heard of.
+    /// A member of the group has not been heard of, or has not done what it was asked to.
     Session {
         /// The group.
         group: Str,

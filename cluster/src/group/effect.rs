@@ -4,13 +4,16 @@ use std::collections::BTreeMap;
 
 use ottla_protocol::ErrorCode;
 use ottla_protocol::codec::Str;
+use ottla_protocol::messages::consumer_group_heartbeat::ConsumerGroupHeartbeatResponse;
 use ottla_protocol::messages::join_group::JoinGroupResponse;
+use ottla_protocol::messages::leave_group::MemberResponse;
 use ottla_protocol::messages::offset_commit::OffsetCommitResponse;
 use ottla_protocol::messages::offset_delete::OffsetDeleteResponse;
 use ottla_protocol::messages::sync_group::SyncGroupResponse;
 
 use super::deadlines::Deadlines;
 use super::record::GroupRecord;
+use super::turns::TurnEnd;
 use super::{GroupConfig, Now};
 
 /// An answer to a request that waited. Each request gets the variant of its own API.
@@ -20,6 +23,10 @@ pub enum Answer {
     Join(JoinGroupResponse),
     /// SyncGroup.
     Sync(SyncGroupResponse),
+    /// ConsumerGroupHeartbeat.
+    ConsumerHeartbeat(ConsumerGroupHeartbeatResponse),
+    /// LeaveGroup: what became of each member.
+    Leave(Vec<MemberResponse>),
     /// OffsetCommit.
     Commit(OffsetCommitResponse),
     /// OffsetDelete.
@@ -63,6 +70,8 @@ pub(crate) enum Then<W> {
     AnswerOffsetDelete { waiter: W, response: OffsetDeleteResponse },
     /// A group is forgotten.
     AnswerDeleteGroup { waiter: W },
+    /// The turn of a consumer group's event ends.
+    EndTurn { group: Str, end: TurnEnd<W> },
 }
 
 /// An append whose outcome is not known yet.

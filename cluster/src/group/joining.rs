@@ -28,7 +28,7 @@ pub struct Joining {
 }
 
 /// From this version on a dynamic member joins in two steps.
-const TWO_STEPS_SINCE: i16 = 4;
+pub(crate) const TWO_STEPS_SINCE: i16 = 4;
 /// From this version on a leader can be told not to assign (KIP-814).
 const SKIP_ASSIGNMENT_SINCE: i16 = 9;
 /// How long a member that waits for its first generation may wait, however short its session.

@@ -11,9 +11,11 @@ use crate::time::Monotonic;
 
 /// A protocol that a member speaks, with what it tells the leader.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Protocol {
-    pub(crate) name: Str,
-    pub(crate) metadata: Bytes,
+pub struct Protocol {
+    /// Its name.
+    pub name: Str,
+    /// What the leader is told.
+    pub metadata: Bytes,
 }
 
 /// See the module. `W` is the shell's token for a request that waits.

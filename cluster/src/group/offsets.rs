@@ -1,9 +1,8 @@
 //! How far groups have read: a record machine. Requests become records; only committed records change what is stored.
 //!
-//! Offsets of a group without members end `offsets.retention.minutes` after it became empty; those of a client that
-//! never joins, as long after they were committed (KIP-211).
+//! Who may commit is [`super::committing`]'s to say, and when an offset is over [`super::retention`]'s.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use ottla_protocol::ErrorCode;
 use ottla_protocol::codec::Str;
@@ -19,16 +18,12 @@ use ottla_protocol::messages::offset_fetch::{
     OffsetFetchResponseTopics,
 };
 
-use super::classic::{ClassicGroup, ClassicState};
 use super::effect::{Answer, Then};
 use super::member::own;
 use super::record::{CommittedOffset, GroupRecord};
-use super::shard::{Group, GroupShard};
-use super::subscription::add_topics;
+use super::retention::subscribed_topics;
+use super::shard::GroupShard;
 use super::{GroupConfig, Now};
-
-/// The protocol type of Kafka's consumers, the only one whose subscriptions we understand.
-const CONSUMER: &str = "consumer";
 
 /// The committed offsets of one group.
 #[derive(Debug, Default)]
@@ -55,6 +50,10 @@ impl Offsets {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.0.values().map(BTreeMap::len).sum()
     }
 
     fn get(&self, topic: &Str, partition: i32) -> Option<&CommittedOffset> {
@@ -110,20 +109,24 @@ impl<W> GroupShard<W> {
         &mut self,
         now: Now,
         request: &OffsetCommitRequest,
+        api_version: i16,
         exists: impl Fn(&str, i32) -> bool,
         waiter: W,
     ) {
-        let checked = self.check_commit(now, request);
+        let right = self.commit_right(now, request, api_version);
         let mut records = Vec::new();
         let mut response = OffsetCommitResponse::default();
         for topic in &request.topics {
             let mut partitions = Vec::with_capacity(topic.partitions.len());
+            let topic_id = self.topics.shape(&topic.name).map(|shape| shape.id);
             for partition in &topic.partitions {
-                let stored = checked.and_then(|()| {
+                let right = right.as_ref().map_err(|code| *code);
+                let stored = right.and_then(|right| {
                     self.config.check_metadata(partition)?;
                     if !exists(&topic.name, partition.partition_index) {
                         return Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
                     }
+                    right.check(topic_id, partition.partition_index)?;
                     Ok(to_record(now, request, &topic.name, partition))
                 });
                 let error_code = stored.as_ref().err().copied().unwrap_or(ErrorCode::NONE);
@@ -141,18 +144,12 @@ impl<W> GroupShard<W> {
         }
     }
 
-    fn check_commit(&mut self, now: Now, request: &OffsetCommitRequest) -> Result<(), ErrorCode> {
-        if request.group_id.is_empty() && request.generation_id_or_member_epoch >= 0 {
-            return Err(ErrorCode::INVALID_GROUP_ID);
-        }
-        if !self.groups.contains_key(&request.group_id) && request.generation_id_or_member_epoch >= 0 {
-            return Err(ErrorCode::ILLEGAL_GENERATION);
-        }
-        self.with_new_group(&request.group_id, now, |group, cx| group.classic.check_commit(request, cx))
-    }
-
     /// OffsetFetch, for one group.
     pub fn fetch_offsets(&self, request: &OffsetFetchRequestGroup) -> OffsetFetchResponseGroup {
+        let group_id = request.group_id.clone();
+        if let Err(error_code) = self.check_fetch(request) {
+            return OffsetFetchResponseGroup { group_id, topics: Vec::new(), error_code };
+        }
         let group = self.groups.get(&request.group_id);
         let topics = match &request.topics {
             Some(topics) => topics
@@ -182,7 +179,7 @@ impl<W> GroupShard<W> {
                 })
                 .collect(),
         };
-        OffsetFetchResponseGroup { group_id: request.group_id.clone(), topics, error_code: ErrorCode::NONE }
+        OffsetFetchResponseGroup { group_id, topics, error_code: ErrorCode::NONE }
     }
 
     /// OffsetDelete. `exists` says whether there is such a partition. The answer comes as an effect.
@@ -197,8 +194,7 @@ impl<W> GroupShard<W> {
             let response = refuse(ErrorCode::GROUP_ID_NOT_FOUND);
             return self.outbox.answer(waiter, Answer::OffsetDelete(response));
         };
-        let has_members = group.classic.state != ClassicState::Empty;
-        let Some(subscribed) = subscribed_topics(&group.classic) else {
+        let Some(subscribed) = subscribed_topics(group) else {
             return self.outbox.answer(waiter, Answer::OffsetDelete(refuse(ErrorCode::NON_EMPTY_GROUP)));
         };
         let mut records = Vec::new();
@@ -209,7 +205,7 @@ impl<W> GroupShard<W> {
                 let partition_index = partition.partition_index;
                 let error_code = if !exists(&topic.name, partition_index) {
                     ErrorCode::UNKNOWN_TOPIC_OR_PARTITION
-                } else if has_members && subscribed.contains(&topic.name) {
+                } else if subscribed.contains(&topic.name) {
                     ErrorCode::GROUP_SUBSCRIBED_TO_TOPIC
                 } else {
                     records.extend(group.offsets.tombstones(&request.group_id, |name, index, _| {
@@ -225,32 +221,6 @@ impl<W> GroupShard<W> {
             self.outbox.answer(waiter, Answer::OffsetDelete(response));
         } else {
             self.outbox.append(records, Then::AnswerOffsetDelete { waiter, response });
-        }
-    }
-
-    /// Forgets the offsets whose time is over, and groups that have neither members nor offsets. The shell calls it
-    /// every `offsets.retention.check.interval.ms`.
-    pub fn expire_offsets(&mut self, now: Now) {
-        let mut gone = Vec::new();
-        for (id, group) in &self.groups {
-            let mut records = group.offsets.tombstones(id, |topic, _, committed| {
-                is_over(&self.config, now, &group.classic, topic, committed)
-            });
-            let stays = group.offsets.0.values().map(BTreeMap::len).sum::<usize>() > records.len();
-            let empty = group.classic.state == ClassicState::Empty && group.classic.pending_ids.is_empty();
-            if empty && !stays {
-                if group.classic.generation > 0 {
-                    records.push(GroupRecord::Group { group: id.clone(), value: None });
-                } else if records.is_empty() {
-                    gone.push(id.clone());
-                }
-            }
-            if !records.is_empty() {
-                self.outbox.append(records, Then::Nothing);
-            }
-        }
-        for id in gone {
-            self.groups.remove(&id);
         }
     }
 
@@ -286,44 +256,6 @@ fn to_record(
     }
 }
 
-/// The topics that the members read; `None` when that cannot be known although there are members.
-fn subscribed_topics<W>(group: &ClassicGroup<W>) -> Option<BTreeSet<Str>> {
-    let mut topics = BTreeSet::new();
-    if group.state == ClassicState::Empty {
-        return Some(topics);
-    }
-    if group.protocol_type.as_ref().is_none_or(|kind| *kind != CONSUMER) {
-        return None;
-    }
-    for offered in group.members.values().flat_map(|member| &member.protocols) {
-        add_topics(&offered.metadata, &mut topics);
-    }
-    Some(topics)
-}
-
-fn is_over<W>(
-    config: &GroupConfig,
-    now: Now,
-    group: &ClassicGroup<W>,
-    topic: &Str,
-    committed: &CommittedOffset,
-) -> bool {
-    let over_since = |from_ms: i64| now.unix_ms.saturating_sub(from_ms) >= config.offsets_retention_ms;
-    if let Some(expires) = committed.expire_timestamp_ms {
-        return now.unix_ms >= expires && group.state == ClassicState::Empty;
-    }
-    match group.state {
-        // Nobody ever joined: the client keeps its own assignment.
-        ClassicState::Empty if group.protocol_type.is_none() => over_since(committed.commit_timestamp_ms),
-        ClassicState::Empty => over_since(group.state_timestamp_ms.max(committed.commit_timestamp_ms)),
-        ClassicState::Stable => {
-            let unread = subscribed_topics(group).is_some_and(|topics| !topics.contains(topic));
-            unread && over_since(committed.commit_timestamp_ms)
-        }
-        ClassicState::PreparingRebalance | ClassicState::CompletingRebalance => false,
-    }
-}
-
 impl GroupConfig {
     fn check_metadata(&self, partition: &OffsetCommitRequestPartition) -> Result<(), ErrorCode> {
         let bytes = partition.committed_metadata.as_ref().map_or(0, |metadata| metadata.len());
@@ -333,9 +265,4 @@ impl GroupConfig {
             Ok(())
         }
     }
-}
-
-/// Whether the group has offsets or ever had a generation: whether it is worth listing.
-pub(crate) fn is_known<W>(group: &Group<W>) -> bool {
-    !group.offsets.is_empty() || group.classic.generation > 0 || !group.classic.members.is_empty()
 }

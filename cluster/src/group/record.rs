@@ -1,17 +1,22 @@
 //! The records of `__consumer_offsets`, in Kafka's own formats, so that Kafka's tools read our topic and we read Kafka's.
 //!
 //! ```text
-//! key    version i16 | 0, 1: group string, topic string, partition i32      an offset of a group
-//!                    | 2:    group string                                   a classic group
+//! key    version i16 | 0, 1:       group string, topic string, partition i32   an offset of a group
+//!                    | 2:          group string                                a classic group
+//!                    | 3 to 8, 16: see [`super::consumer::record`]             a consumer group (KIP-848)
 //! value  OffsetCommitValue  3: offset i64, leader_epoch i32, metadata string, commit_timestamp i64
 //!                           1: offset i64, metadata string, commit_timestamp i64, expire_timestamp i64
 //!        GroupMetadataValue 3: protocol_type, generation i32, protocol?, leader?, state_timestamp i64, members[]
 //! ```
-//! We write version 3 of either value (1 where a client chose a retention of its own) and read 0 to 3. A null value is a
-//! tombstone. Other key versions belong to protocols that this machine does not speak; they are passed over, not refused.
+//! We write version 3 of either value (1 where a client chose a retention of its own) and read 0 to 4, which is flexible.
+//! A null value is a tombstone. Other key versions belong to protocols that this machine does not speak; they are passed
+//! over, not refused.
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use ottla_protocol::codec::Str;
+
+use super::consumer::record::ConsumerRecord;
+use super::fields::{Reader, Writer};
 
 /// One record, decoded. `None` as a value is a tombstone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +38,13 @@ pub enum GroupRecord {
         group: Str,
         /// Its members and their assignments.
         value: Option<GroupMetadata>,
+    },
+    /// Some of the state of a consumer group.
+    Consumer {
+        /// The group.
+        group: Str,
+        /// What it says.
+        record: ConsumerRecord,
     },
 }
 
@@ -98,6 +110,9 @@ pub enum RecordError {
     /// A text is not UTF-8 or has a negative length.
     #[error("the record holds a text that is none")]
     BadText,
+    /// A length is not a number.
+    #[error("the record holds a length without an end")]
+    BadLength,
     /// A value of a version that we do not know.
     #[error("version {0} of the value is not known")]
     UnknownVersion(i16),
@@ -108,24 +123,26 @@ pub enum RecordError {
 
 const OFFSET_KEY_VERSION: i16 = 1;
 const GROUP_KEY_VERSION: i16 = 2;
+/// From this version on both values are flexible.
+const FLEXIBLE_SINCE: i16 = 4;
 
 impl GroupRecord {
     /// The key and the value as they are appended; `None` is a tombstone.
     pub fn encode(&self) -> (Bytes, Option<Bytes>) {
-        let mut key = BytesMut::with_capacity(64);
         match self {
             GroupRecord::Offset { group, topic, partition, value } => {
-                key.put_i16(OFFSET_KEY_VERSION);
-                put_text(&mut key, group);
-                put_text(&mut key, topic);
-                key.put_i32(*partition);
-                (key.freeze(), value.as_ref().map(CommittedOffset::encode))
+                let mut key = Writer::rigid(OFFSET_KEY_VERSION);
+                key.text(group);
+                key.text(topic);
+                key.i32(*partition);
+                (key.finish(), value.as_ref().map(CommittedOffset::encode))
             }
             GroupRecord::Group { group, value } => {
-                key.put_i16(GROUP_KEY_VERSION);
-                put_text(&mut key, group);
-                (key.freeze(), value.as_ref().map(GroupMetadata::encode))
+                let mut key = Writer::rigid(GROUP_KEY_VERSION);
+                key.text(group);
+                (key.finish(), value.as_ref().map(GroupMetadata::encode))
             }
+            GroupRecord::Consumer { group, record } => record.encode(group),
         }
     }
 
@@ -134,7 +151,7 @@ impl GroupRecord {
     /// # Errors
     /// The record is of a kind that we know, but it cannot be read.
     pub fn decode(key: Option<&Bytes>, value: Option<&Bytes>) -> Result<Option<GroupRecord>, RecordError> {
-        let mut key = Reader(key.ok_or(RecordError::NoKey)?.clone());
+        let mut key = Reader::new(key.ok_or(RecordError::NoKey)?);
         match key.i16()? {
             0 | OFFSET_KEY_VERSION => {
                 let (group, topic, partition) = (key.text()?, key.text()?, key.i32()?);
@@ -146,82 +163,83 @@ impl GroupRecord {
                 let value = value.map(GroupMetadata::decode).transpose()?;
                 Ok(Some(GroupRecord::Group { group, value }))
             }
-            _ => Ok(None),
+            kind => {
+                let Some(group) = ConsumerRecord::group_of(kind, &mut key)? else { return Ok(None) };
+                let record = ConsumerRecord::decode(kind, &mut key, value)?;
+                Ok(record.map(|record| GroupRecord::Consumer { group, record }))
+            }
         }
     }
 }
 
 impl CommittedOffset {
     fn encode(&self) -> Bytes {
-        let mut out = BytesMut::with_capacity(40 + self.metadata.len());
-        match self.expire_timestamp_ms {
-            Some(expires) => {
-                out.put_i16(1);
-                out.put_i64(self.offset);
-                put_text(&mut out, &self.metadata);
-                out.put_i64(self.commit_timestamp_ms);
-                out.put_i64(expires);
-            }
-            None => {
-                out.put_i16(3);
-                out.put_i64(self.offset);
-                out.put_i32(self.leader_epoch);
-                put_text(&mut out, &self.metadata);
-                out.put_i64(self.commit_timestamp_ms);
-            }
+        let mut out = Writer::rigid(if self.expire_timestamp_ms.is_some() { 1 } else { 3 });
+        out.i64(self.offset);
+        if self.expire_timestamp_ms.is_none() {
+            out.i32(self.leader_epoch);
         }
-        out.freeze()
+        out.text(&self.metadata);
+        out.i64(self.commit_timestamp_ms);
+        if let Some(expires) = self.expire_timestamp_ms {
+            out.i64(expires);
+        }
+        out.finish()
     }
 
     fn decode(bytes: &Bytes) -> Result<CommittedOffset, RecordError> {
-        let mut fields = Reader(bytes.clone());
-        let version = fields.version(0..=3)?;
-        Ok(CommittedOffset {
+        let mut fields = Reader::new(bytes);
+        let version = fields.version(0..=4)?;
+        fields.set_flexible(version >= FLEXIBLE_SINCE);
+        let committed = CommittedOffset {
             offset: fields.i64()?,
             leader_epoch: if version >= 3 { fields.i32()? } else { -1 },
             metadata: fields.text()?,
             commit_timestamp_ms: fields.i64()?,
             expire_timestamp_ms: if version == 1 { Some(fields.i64()?).filter(|ms| *ms >= 0) } else { None },
-        })
+        };
+        fields.end()?;
+        Ok(committed)
     }
 }
 
 impl GroupMetadata {
     fn encode(&self) -> Bytes {
-        let mut out = BytesMut::with_capacity(256);
-        out.put_i16(3);
-        put_text(&mut out, &self.protocol_type);
-        out.put_i32(self.generation);
-        put_nullable_text(&mut out, self.protocol.as_ref());
-        put_nullable_text(&mut out, self.leader.as_ref());
-        out.put_i64(self.state_timestamp_ms);
-        out.put_i32(self.members.len() as i32);
+        let mut out = Writer::rigid(3);
+        out.text(&self.protocol_type);
+        out.i32(self.generation);
+        out.nullable_text(self.protocol.as_ref());
+        out.nullable_text(self.leader.as_ref());
+        out.i64(self.state_timestamp_ms);
+        out.count(self.members.len());
         for member in &self.members {
-            put_text(&mut out, &member.member_id);
-            put_nullable_text(&mut out, member.group_instance_id.as_ref());
-            put_text(&mut out, &member.client_id);
-            put_text(&mut out, &member.client_host);
-            out.put_i32(member.rebalance_timeout_ms);
-            out.put_i32(member.session_timeout_ms);
-            put_bytes(&mut out, &member.subscription);
-            put_bytes(&mut out, &member.assignment);
+            out.text(&member.member_id);
+            out.nullable_text(member.group_instance_id.as_ref());
+            out.text(&member.client_id);
+            out.text(&member.client_host);
+            out.i32(member.rebalance_timeout_ms);
+            out.i32(member.session_timeout_ms);
+            out.bytes(&member.subscription);
+            out.bytes(&member.assignment);
         }
-        out.freeze()
+        out.finish()
     }
 
     fn decode(bytes: &Bytes) -> Result<GroupMetadata, RecordError> {
-        let mut fields = Reader(bytes.clone());
-        let version = fields.version(0..=3)?;
+        let mut fields = Reader::new(bytes);
+        let version = fields.version(0..=4)?;
+        fields.set_flexible(version >= FLEXIBLE_SINCE);
         let protocol_type = fields.text()?;
         let generation = fields.i32()?;
         let protocol = fields.nullable_text()?;
         let leader = fields.nullable_text()?;
         let state_timestamp_ms = if version >= 2 { fields.i64()? } else { -1 };
-        let member_count = usize::try_from(fields.i32()?).unwrap_or(0);
+        let member_count = fields.count()?;
         let mut members = Vec::new();
         for _ in 0..member_count {
             members.push(MemberMetadata::decode(&mut fields, version)?);
         }
+        fields.end()?;
         Ok(GroupMetadata { protocol_type, generation, protocol, leader, state_timestamp_ms, members })
     }
 }
@@ -233,7 +251,7 @@ impl MemberMetadata {
         let (client_id, client_host) = (fields.text()?, fields.text()?);
         let rebalance_timeout_ms = if version >= 1 { Some(fields.i32()?) } else { None };
         let session_timeout_ms = fields.i32()?;
-        Ok(MemberMetadata {
+        let member = MemberMetadata {
             member_id,
             group_instance_id,
             client_id,
@@ -243,69 +261,9 @@ impl MemberMetadata {
             session_timeout_ms,
             subscription: fields.bytes()?,
             assignment: fields.bytes()?,
-        })
-    }
-}
-
-fn put_text(out: &mut BytesMut, text: &Str) {
-    // The wire's strings that come here were themselves read with a length of 16 bits, or are bounded by a config.
-    out.put_i16(text.len() as i16);
-    out.put_slice(text.as_bytes());
-}
-
-fn put_nullable_text(out: &mut BytesMut, text: Option<&Str>) {
-    match text {
-        Some(text) => put_text(out, text),
-        None => out.put_i16(-1),
-    }
-}
-
-fn put_bytes(out: &mut BytesMut, bytes: &Bytes) {
-    out.put_i32(bytes.len() as i32);
-    out.put_slice(bytes);
-}
-
-/// Reads fields off the front of a key or value.
-struct Reader(Bytes);
-
-impl Reader {
-    fn has(&self, bytes: usize) -> Result<(), RecordError> {
-        if self.0.remaining() < bytes { Err(RecordError::TooShort) } else { Ok(()) }
-    }
-
-    fn version(&mut self, known: std::ops::RangeInclusive<i16>) -> Result<i16, RecordError> {
-        let version = self.i16()?;
-        if known.contains(&version) { Ok(version) } else { Err(RecordError::UnknownVersion(version)) }
-    }
-
-    fn i16(&mut self) -> Result<i16, RecordError> {
-        self.has(2).map(|()| self.0.get_i16())
-    }
-
-    fn i32(&mut self) -> Result<i32, RecordError> {
-        self.has(4).map(|()| self.0.get_i32())
-    }
-
-    fn i64(&mut self) -> Result<i64, RecordError> {
-        self.has(8).map(|()| self.0.get_i64())
-    }
-
-    /// Copies, because what is replayed outlives the batch that it came in.
-    fn bytes(&mut self) -> Result<Bytes, RecordError> {
-        let length = usize::try_from(self.i32()?).unwrap_or(0);
-        self.has(length)?;
-        Ok(Bytes::copy_from_slice(&self.0.split_to(length)))
-    }
-
-    fn nullable_text(&mut self) -> Result<Option<Str>, RecordError> {
-        let Ok(length) = usize::try_from(self.i16()?) else { return Ok(None) };
-        self.has(length)?;
-        let bytes = Bytes::copy_from_slice(&self.0.split_to(length));
-        Str::try_from(bytes).map(Some).map_err(|_| RecordError::BadText)
-    }
-
-    fn text(&mut self) -> Result<Str, RecordError> {
-        self.nullable_text()?.ok_or(RecordError::BadText)
+        };
+        fields.end()?;
+        Ok(member)
     }
 }
 
@@ -386,8 +344,33 @@ mod tests {
 
     #[test]
     fn a_kind_that_belongs_to_another_protocol_is_passed_over() {
-        let key = Bytes::from_static(b"\x00\x03\x00\x01g");
+        // A share group's.
+        let key = Bytes::from_static(b"\x00\x0b\x00\x01g");
         assert_eq!(GroupRecord::decode(Some(&key), None), Ok(None));
+    }
+
+    #[test]
+    fn the_flexible_versions_that_newer_kafkas_may_write_are_read() {
+        let (key, _) = offset(None).encode();
+        let value = Bytes::from_static(
+            b"\x00\x04\x00\x00\x00\x00\x00\x00\x00\x2a\x00\x00\x00\x03\x05note\x00\x00\x00\x00\x00\x00\x03\xe8\x01\x00\x10\
+              aaaaaaaaaaaaaaaa",
+        );
+        assert_eq!(GroupRecord::decode(Some(&key), Some(&value)).unwrap().unwrap(), offset(None));
+        let key = Bytes::from_static(b"\x00\x02\x00\x01g");
+        let value = Bytes::from_static(
+            b"\x00\x04\x09consumer\x00\x00\x00\x05\x06range\x00\x00\x00\x00\x00\x00\x00\x00\x4d\x02\x02m\x00\x02c\x02h\
+              \x00\x00\x00\x01\x00\x00\x00\x02\x03su\x02a\x00\x00",
+        );
+        let Ok(Some(GroupRecord::Group { value: Some(read), .. })) =
+            GroupRecord::decode(Some(&key), Some(&value))
+        else {
+            panic!("the value cannot be read")
+        };
+        assert_eq!((read.generation, read.state_timestamp_ms, read.members.len()), (5, 77, 1));
+        let member = &read.members[0];
+        assert_eq!((member.rebalance_timeout_ms, member.session_timeout_ms), (1, 2));
+        assert_eq!((&member.subscription[..], &member.assignment[..]), (&b"su"[..], &b"a"[..]));
     }
 
     #[test]

@@ -36,6 +36,12 @@ fn config(initial_delay_ms: u64) -> GroupConfig {
         initial_rebalance_delay: Duration::from_millis(initial_delay_ms),
         offset_metadata_bytes_max: 10,
         offsets_retention_ms: 10_000,
+        consumer: ConsumerGroupConfig {
+            timeouts: ConsumerTimeouts { session_timeout_ms: 45_000, heartbeat_interval_ms: 5_000 },
+            members_max: 3,
+            assignors: vec![Assignor::Uniform, Assignor::Range],
+            migration: MigrationPolicy::Bidirectional,
+        },
     }
 }
 
@@ -169,9 +175,12 @@ impl World {
             members: vec![identity],
             ..LeaveGroupRequest::default()
         };
-        let responses = self.shard.handle_leave(self.now(), &request);
+        self.shard.handle_leave(self.now(), &request, "leave");
         self.settle();
-        responses[0].error_code
+        match self.answer("leave") {
+            Some(Answer::Leave(responses)) => responses[0].error_code,
+            other => panic!("{other:?} is no LeaveGroup response"),
+        }
     }
 
     /// A stable group of two, "a" the leader: their ids.

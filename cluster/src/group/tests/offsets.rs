@@ -34,7 +34,7 @@ fn commit_of(generation: i32, member: &str, offset: i64, metadata: &str) -> Offs
 impl World {
     fn commit_offset(&mut self, request: &OffsetCommitRequest) {
         let now = self.now();
-        self.shard.handle_commit(now, request, |topic, _| topic == "t", "commit");
+        self.shard.handle_commit(now, request, 8, |topic, _| topic == "t", "commit");
         self.settle();
     }
 
@@ -79,7 +79,8 @@ impl World {
     }
 
     fn delete_group(&mut self) -> ErrorCode {
-        self.shard.handle_delete_group(&"g".into(), "delete");
+        let now = self.now();
+        self.shard.handle_delete_group(now, &"g".into(), "delete");
         self.commit(Ok(()));
         match self.answer("delete") {
             Some(Answer::DeleteGroup(code)) => code,
