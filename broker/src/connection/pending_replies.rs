@@ -163,3 +163,42 @@ impl PendingReplies {
         self.queue.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::{Wake, Waker};
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Wakes(AtomicUsize);
+
+    impl Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn work_in_turns_gives_way_after_each_and_is_overtaken_by_nothing_until_the_last() {
+        let wakes = Arc::new(Wakes::default());
+        let waker = Waker::from(Arc::clone(&wakes));
+        let mut cx = Context::from_waker(&waker);
+        let mut pending = PendingReplies::default();
+        let mut turns_left = 3;
+        let turns = move || {
+            turns_left -= 1;
+            (turns_left == 0).then(|| Handled::Done(Reply::Silent))
+        };
+        pending.push(Order::Produce, Handled::Turns(Box::new(turns)));
+        for turn in 1..=3 {
+            assert!(pending.is_appending() && !pending.may_begin(Order::Produce), "turn {turn}");
+            assert!(pending.poll_next(&mut cx).is_pending(), "turn {turn} lets others go first");
+            assert_eq!(wakes.0.load(Ordering::Relaxed), turn, "and has the task come back");
+        }
+        assert!(!pending.is_appending() && pending.may_begin(Order::Produce));
+        assert!(matches!(pending.poll_next(&mut cx), Poll::Ready(Some(Reply::Silent))));
+        assert!(pending.is_empty());
+    }
+}

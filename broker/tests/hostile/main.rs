@@ -9,6 +9,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bombs;
 mod frames;
 mod lying_batches;
 mod misbehaviour;
