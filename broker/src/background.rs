@@ -61,7 +61,7 @@ pub(crate) async fn keep_house(core: Arc<Core>) {
 /// How long `file.delete.delay.ms` still runs for the first of what was deleted. What is overdue could not be removed; it is
 /// tried again with the next checkpoint.
 fn until_next_purge(core: &Core) -> Option<Duration> {
-    let now_ms = core.clock.wall_ms();
+    let now_ms = core.clock.monotonic_ms();
     let next = core.directories.iter().filter_map(|directory| directory.dir().next_purge_ms(now_ms)).min()?;
     // Past the due time, or the millisecond that was cut off would be waited for again and again.
     Some(time::duration_ms(next.saturating_sub(now_ms).saturating_add(1)))
@@ -119,7 +119,7 @@ fn write_checkpoints(core: &Core) {
 }
 
 fn purge(core: &Core) {
-    let now_ms = core.clock.wall_ms();
+    let now_ms = core.clock.monotonic_ms();
     for directory in &core.directories {
         if let Err(failure) = directory.dir().purge(now_ms) {
             directory.note_failure(&failure);

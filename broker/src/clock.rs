@@ -30,6 +30,11 @@ impl Clock {
         Monotonic::from_millis(self.elapsed_ms())
     }
 
+    /// The time now in milliseconds since the start, for delays that the log keeps.
+    pub(crate) fn monotonic_ms(&self) -> i64 {
+        i64::try_from(self.elapsed_ms()).unwrap_or(i64::MAX)
+    }
+
     /// The instant that a machine's reading stands for.
     pub(crate) fn instant(&self, reading: Monotonic) -> Instant {
         self.started_at + std::time::Duration::from_millis(reading.as_millis())

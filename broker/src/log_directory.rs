@@ -139,7 +139,10 @@ impl LogDirectory {
             for partition in partitions {
                 if let Err(failure) = partition.sync() {
                     self.note_failure(&failure);
-                    partition.lose_log();
+                    match failure.is_out_of_descriptors() {
+                        true => partition.sync_later(),
+                        false => partition.lose_log(),
+                    }
                 }
             }
         }

@@ -231,6 +231,11 @@ impl Partition {
         self.resign();
     }
 
+    /// A sync could not be tried at all; the next tick asks again.
+    pub(crate) fn sync_later(self: &Arc<Self>) {
+        self.watch();
+    }
+
     /// Syncs the log and acknowledges what waited for it. Runs on the directory's sync thread.
     pub(crate) fn sync(&self) -> Result<(), LogError> {
         // First, so that an append after the fsync began asks again.

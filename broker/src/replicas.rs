@@ -311,7 +311,8 @@ impl Replicas {
     }
 
     fn delete_log(&self, directory: &LogDirectory, partition: &TopicPartition) {
-        if let Err(failure) = directory.dir().delete_log(partition, self.clock.wall_ms()) {
+        // By the monotonic clock, as the purge: the wall clock may be set back.
+        if let Err(failure) = directory.dir().delete_log(partition, self.clock.monotonic_ms()) {
             directory.note_failure(&failure);
         }
     }

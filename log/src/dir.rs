@@ -269,7 +269,7 @@ impl LogDir {
     }
 
     /// Takes a partition out of service and renames its directory; the files are removed by [`LogDir::purge`] after
-    /// `file.delete.delay.ms`.
+    /// `file.delete.delay.ms`. `now_ms` is of any clock that the purge goes by, too.
     pub fn delete_log(&self, partition: &TopicPartition, now_ms: i64) -> Result<(), LogError> {
         let directory = self.path().join(partition.to_string());
         let delay_ms = match self.logs.lock().remove(partition) {

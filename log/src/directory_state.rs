@@ -94,9 +94,14 @@ impl DirectoryState {
         if self.is_dead() { Err(LogError::DirectoryDead(self.path.clone())) } else { Ok(()) }
     }
 
-    /// Passes the result of something that had to become durable on; a failure is the end of this directory.
+    /// Passes the result of something that had to become durable on; a failure is the end of this directory. Without a
+    /// descriptor nothing was tried, and so nothing has failed.
     pub(crate) fn durable<T>(&self, result: Result<T, LogError>) -> Result<T, LogError> {
-        result.inspect_err(|_| self.is_dead.store(true, Ordering::Release))
+        result.inspect_err(|failure| {
+            if !failure.is_out_of_descriptors() {
+                self.is_dead.store(true, Ordering::Release);
+            }
+        })
     }
 
     pub(crate) fn recovery_point(&self, of: &TopicPartition) -> Option<Offset> {
@@ -178,5 +183,27 @@ impl DirectoryState {
 
     pub(crate) fn write_recovery_points(&self) -> Result<(), LogError> {
         self.recovery_points.write(&*self.storage)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::errno::Errno;
+
+    use super::*;
+    use crate::storage::MemoryStorage;
+
+    #[test]
+    fn a_failed_fsync_ends_the_directory_and_a_lack_of_descriptors_does_not() {
+        let storage = Arc::new(MemoryStorage::new());
+        let none = OffsetCheckpoint::new();
+        let directory = DirectoryState::new(storage, Path::new("/d"), none.clone(), none.clone(), none);
+        let failure = |errno: Errno| LogError::io("sync", Path::new("/d"), errno.into());
+        for (errno, is_dead) in
+            [(Errno::EMFILE, false), (Errno::ENFILE, false), (Errno::EIO, true), (Errno::EMFILE, true)]
+        {
+            directory.durable(Err::<(), _>(failure(errno))).unwrap_err();
+            assert_eq!(directory.is_dead(), is_dead, "{errno}");
+        }
     }
 }

@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use nix::errno::Errno;
 use ottla_protocol::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, TopicId, TopicPartition};
 
 /// A failure of the log as a whole: opening, syncing, truncating, directory work.
@@ -89,6 +90,13 @@ impl LogError {
     /// Whether the disk (or a quota) is full, so that the same call may succeed later.
     pub fn is_disk_full(&self) -> bool {
         matches!(self, LogError::Io { source, .. } if is_disk_full(source))
+    }
+
+    /// Whether a file could not even be opened, since the process or the system has no descriptor left; that passes, and
+    /// says nothing about the disk.
+    pub fn is_out_of_descriptors(&self) -> bool {
+        let exhausted = [Errno::EMFILE as i32, Errno::ENFILE as i32];
+        matches!(self, LogError::Io { source, .. } if source.raw_os_error().is_some_and(|code| exhausted.contains(&code)))
     }
 }
 

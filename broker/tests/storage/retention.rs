@@ -138,6 +138,33 @@ fn the_largest_timestamp_is_that_of_a_record_that_can_still_be_read() {
     assert_eq!(client.list_offset(&topic, LARGEST_TIMESTAMP), 6);
 }
 
+/// Long before a checkpoint, whose interval is a minute.
+#[test]
+fn the_space_of_a_deleted_topic_is_free_when_its_delay_is_over() {
+    let broker = TestBroker::start(&[]);
+    let mut client = broker.connect();
+    client.create_topic("at-once", 2, &[("file.delete.delay.ms", "0")]);
+    client.create_topic("soon", 2, &[("file.delete.delay.ms", "500")]);
+    client.create_topic("later", 1, &[("file.delete.delay.ms", "600000")]);
+    for topic in ["later", "soon", "at-once"] {
+        client.append(topic, batch(&["a"]));
+        client.delete_topic(topic);
+    }
+    let began = Instant::now();
+    let left = |stem: &str| {
+        let entries = fs::read_dir(broker.data()).unwrap();
+        entries
+            .filter(|entry| entry.as_ref().unwrap().file_name().to_str().unwrap().starts_with(stem))
+            .count()
+    };
+    while left("soon-") + left("at-once-") > 0 {
+        assert!(began.elapsed() < PATIENCE, "{} and {} are left", left("at-once-"), left("soon-"));
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert!(began.elapsed() > Duration::from_millis(300), "the delay is kept");
+    assert_eq!(left("later-"), 1);
+}
+
 #[test]
 fn an_empty_log_begins_and_ends_at_0_and_has_no_time() {
     let broker = TestBroker::any();

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use ottla_broker::rt::time::WallClock;
 use ottla_broker::{Broker, BrokerConfig, BrokerHandle, StartError};
 use ottla_log::storage::FaultyStorage;
 use tempfile::TempDir;
@@ -78,6 +79,22 @@ impl TestBroker {
         let address = handle.address();
         let running = Running { handle, runtime, data: data.to_owned() };
         Ok(TestBroker { address, running: Some(running), directory: None })
+    }
+
+    /// [`TestBroker::start_on`] with a wall clock that the test sets.
+    pub fn start_by_clock(
+        storage: &FaultyStorage,
+        clock: &WallClock,
+        settings: &[(&str, &str)],
+    ) -> TestBroker {
+        let data = Path::new("/data");
+        let runtime = new_runtime();
+        let storage = Arc::new(storage.clone());
+        let started = Broker::start_with(config(data, settings), storage, clock.clone());
+        let handle = runtime.block_on(started).unwrap();
+        let address = handle.address();
+        let running = Running { handle, runtime, data: data.to_owned() };
+        TestBroker { address, running: Some(running), directory: None }
     }
 
     pub fn address(&self) -> SocketAddr {
