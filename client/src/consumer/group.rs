@@ -9,6 +9,7 @@
 mod api;
 mod classic;
 mod commit;
+mod consumer;
 mod coordinator;
 mod effect;
 mod handover;
@@ -26,7 +27,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
-use ottla_protocol::{Offset, TopicPartition};
+use ottla_protocol::{Offset, TopicId, TopicPartition};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
@@ -160,8 +161,11 @@ impl Group {
     fn membership(&self) -> Box<dyn Membership> {
         let (settings, now) = (self.settings.clone(), Instant::now());
         match self.protocol {
-            GroupProtocol::Classic | GroupProtocol::Consumer => {
-                Box::new(classic::Classic::new(settings, now))
+            GroupProtocol::Classic => Box::new(classic::Classic::new(settings, now)),
+            GroupProtocol::Consumer => {
+                let member_id =
+                    TopicId::new(uuid::Builder::from_random_bytes(rand::random()).into_uuid()).to_string();
+                Box::new(consumer::ConsumerMembership::new(settings, &member_id, now))
             }
         }
     }

@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Runs every check.
 pub(crate) async fn run(client: &Client) {
-    for protocol in [GroupProtocol::Classic] {
+    for protocol in [GroupProtocol::Classic, GroupProtocol::Consumer] {
         committed_offsets_survive_the_consumer(client, protocol).await;
         members_share_the_partitions_and_take_over_from_who_leaves(client, protocol).await;
     }

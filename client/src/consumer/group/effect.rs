@@ -62,6 +62,8 @@ pub(crate) enum Effect {
     ForgetCoordinator,
     /// Learn these topics and tell of them by `topics_learned`.
     LearnTopics(BTreeSet<TopicName>),
+    /// The same, of topics that are known by their ids alone.
+    LearnTopicIds(BTreeSet<TopicId>),
     /// Take partitions from the program, then say `done`. Revoked ones: stop handing them out, wait until the program
     /// is done with what it has, commit if that is automatic, tell the listener, and only then let go.
     Take(Vec<TopicPartition>, Taking),

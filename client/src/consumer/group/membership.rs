@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use ottla_protocol::TopicName;
+use ottla_protocol::{TopicId, TopicName};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::sleep_until;
@@ -24,6 +24,7 @@ use super::subscription::Subscription;
 use super::topics::{Learned, known, learn};
 use super::{Group, Handle, Inner, Seen};
 use crate::consumer::assignment::{Awaited, Consumed};
+use crate::consumer::config::GroupProtocol;
 use crate::error::Result;
 
 /// A topic that is wanted but does not exist is looked for this often.
@@ -53,6 +54,7 @@ struct Shell {
     handovers: VecDeque<Handover>,
     hurry: Option<CancellationToken>,
     to_learn: BTreeSet<TopicName>,
+    to_learn_by_id: BTreeSet<TopicId>,
     is_learning: bool,
     learn_at: Instant,
     seen_metadata: u64,
@@ -104,6 +106,7 @@ impl Shell {
             handovers: VecDeque::new(),
             hurry: None,
             to_learn: BTreeSet::new(),
+            to_learn_by_id: BTreeSet::new(),
             is_learning: false,
             learn_at: now,
             seen_metadata: 0,
@@ -167,6 +170,11 @@ impl Shell {
             Some(names @ Subscription::Names(_)) => {
                 self.machine.subscribe(now, Some(names.topics(&[])), None);
             }
+            Some(Subscription::Pattern(pattern))
+                if self.inner.config.group_protocol == GroupProtocol::Consumer =>
+            {
+                self.machine.subscribe(now, Some(BTreeSet::new()), Some(pattern.text()));
+            }
             // Once it is known what matches.
             Some(Subscription::Pattern(_)) => {}
         }
@@ -213,6 +221,10 @@ impl Shell {
             Effect::LearnTopics(topics) => {
                 self.to_learn.extend(topics);
                 self.learn_at = Instant::now();
+            }
+            Effect::LearnTopicIds(ids) => {
+                self.learn_at = Instant::now();
+                self.to_learn_by_id.extend(ids);
             }
             Effect::Take(partitions, taking) => {
                 if taking == Taking::Lost {
@@ -274,9 +286,13 @@ impl Shell {
         self.is_learning = true;
         let mut wanted = self.machine.topics();
         wanted.extend(self.to_learn.iter().cloned());
+        let ids = std::mem::take(&mut self.to_learn_by_id);
         let (client, events) = (self.inner.client.clone(), self.events.clone());
+        // Brokers of the consumer protocol match patterns themselves.
+        let subscription =
+            Some(subscription).filter(|_| self.inner.config.group_protocol == GroupProtocol::Classic);
         tokio::spawn(async move {
-            let _ = events.send(Event::Learned(learn(&client, wanted, Some(&subscription)).await));
+            let _ = events.send(Event::Learned(learn(&client, wanted, ids, subscription.as_deref()).await));
         });
     }
 

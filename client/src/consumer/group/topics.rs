@@ -3,8 +3,10 @@
 //! Racks are told only where some broker has one; a topic that does not exist has no partitions.
 
 use std::collections::BTreeSet;
+use std::time::Instant;
 
-use ottla_protocol::TopicName;
+use ottla_protocol::messages::metadata::{MetadataRequest, MetadataRequestTopic};
+use ottla_protocol::{TopicId, TopicName};
 
 use super::effect::{TopicShape, Topics};
 use super::subscription::Subscription;
@@ -20,10 +22,11 @@ pub(crate) struct Learned {
     pub(crate) matching: Option<BTreeSet<TopicName>>,
 }
 
-/// Asks for these topics, and for all there are if they are wanted by a pattern.
+/// Asks for these topics, by name or by id, and for all there are if they are wanted by a pattern.
 pub(crate) async fn learn(
     client: &Client,
     wanted: BTreeSet<TopicName>,
+    ids: BTreeSet<TopicId>,
     subscription: Option<&Subscription>,
 ) -> Result<Learned> {
     let mut wanted = wanted;
@@ -41,9 +44,25 @@ pub(crate) async fn learn(
             Ok(()) | Err(_) => {}
         }
     }
+    if !ids.is_empty() {
+        wanted.extend(names_of(client, &ids).await?);
+    }
     let metadata = client.metadata();
     let topics = wanted.into_iter().map(|name| (name.clone(), shape(&metadata, &name))).collect();
     Ok(Learned { topics, matching })
+}
+
+/// Learns the topics with these ids; those that are gone are left out.
+async fn names_of(client: &Client, ids: &BTreeSet<TopicId>) -> Result<Vec<TopicName>> {
+    let topic = |id: &TopicId| MetadataRequestTopic { topic_id: id.get(), name: None };
+    let request = MetadataRequest {
+        topics: Some(ids.iter().map(topic).collect()),
+        allow_auto_topic_creation: false,
+        ..Default::default()
+    };
+    let response = client.pool().call_any(request, client.config().request_timeout).await?;
+    let told = client.metadata().learn(response, Instant::now());
+    Ok(told.into_iter().filter(|(_, code)| code.is_none()).filter_map(|(name, _)| name).collect())
 }
 
 /// What these topics look like now, without asking; topics that are not known are left out.

@@ -1,0 +1,1 @@
+//! Dialogues of a member with an imaginary coordinator.
