@@ -21,6 +21,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("chaos", 3),
     ("benches", 3),
     ("examples", 3),
+    ("interop", 3),
     ("xtask", 3),
 ];
 
