@@ -226,9 +226,8 @@ impl Round<'_> {
         let mut transactions = CleanedTransactions::new(aborted);
         let dirty = segments.iter().zip(segments.iter().skip(1).map(|next| next.base_offset()).chain([to]));
         for (segment, end) in dirty.filter(|(segment, end)| *end > from && segment.base_offset() < to) {
-            let position = u64::from(segment.offset_index().lookup(from)?);
             let mut full_at = None;
-            self.each_batch(segment, position, |batch| {
+            self.each_batch(segment, from, |batch| {
                 let header = batch.header();
                 if let Some((is_commit, _)) = end_marker(batch) {
                     transactions.see_marker(header, is_commit);
@@ -261,7 +260,7 @@ impl Round<'_> {
         filter.dropped_markers.clear();
         let (mut is_same, mut is_too_large) = (true, false);
         for segment in group {
-            self.each_batch(segment, 0, |batch| {
+            self.each_batch(segment, segment.base_offset(), |batch| {
                 let header = batch.header();
                 let must_leave_trace =
                     header.next_offset() == group_end || is_last_of_producer(&producers, header);
@@ -299,31 +298,32 @@ impl Round<'_> {
         }
     }
 
-    /// Shows every batch of a segment from `position` on, until `visit` says false.
+    /// Shows every batch of a segment that reaches to `from` or beyond, perhaps some before, until `visit` says false.
     fn each_batch(
         &mut self,
         segment: &Arc<Segment>,
-        position: u64,
+        from: Offset,
         mut visit: impl FnMut(&ValidBatch) -> Result<bool, VisitError>,
     ) -> Result<(), Stop> {
-        let result = self.scan(segment, position, &mut visit);
-        match result {
-            // A truncation or retention may have taken the file away.
-            Err(Stop::Failed(_)) if !self.log.segments.load().holds_run(std::slice::from_ref(segment)) => {
-                self.log.check_open()?;
-                Err(Stop::Interrupted)
+        let result = self.scan(segment, from, &mut visit);
+        if let Err(Stop::Failed(_)) = result {
+            // Deletion, truncation or retention may have taken the file away, and that is no failure.
+            self.log.check_open()?;
+            if !self.log.segments.load().holds_run(std::slice::from_ref(segment)) {
+                return Err(Stop::Interrupted);
             }
-            result => result,
         }
+        result
     }
 
     fn scan(
         &mut self,
         segment: &Segment,
-        position: u64,
+        from: Offset,
         visit: &mut dyn FnMut(&ValidBatch) -> Result<bool, VisitError>,
     ) -> Result<(), Stop> {
         let path = segment.log().path();
+        let position = u64::from(segment.offset_index().lookup(from)?);
         let chunk_bytes = (self.settings.io_buffer_bytes / 2).max(1);
         let mut scan = BatchScan::new(segment.log().file()?, path, position, segment.size());
         scan.read_in_chunks_of(chunk_bytes);

@@ -3,6 +3,8 @@
 
 #[path = "partition/append_and_read.rs"]
 mod append_and_read;
+#[path = "partition/compaction.rs"]
+mod compaction;
 #[path = "partition/directory.rs"]
 mod directory;
 #[path = "partition/fixture.rs"]

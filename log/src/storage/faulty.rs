@@ -75,6 +75,11 @@ impl FaultyStorage {
         self.plan.lock().fail_next.push((operation, kind));
     }
 
+    /// Forgets what was to fail and did not come.
+    pub fn clear_failures(&self) {
+        self.plan.lock().fail_next.clear();
+    }
+
     /// See [`MemoryStorage::set_capacity`].
     pub fn set_capacity(&self, bytes: Option<u64>) {
         self.memory.set_capacity(bytes);
