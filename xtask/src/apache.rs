@@ -58,7 +58,8 @@ impl Apache {
         let jars = format!("{}/*", jars.display());
         let mut javac = Command::new("javac");
         javac.args(["-cp", &jars, "-d"]).arg(&classes);
-        for source in ["Flights.java", "Golden.java", "GroupMember.java", "GroupTools.java"] {
+        for source in ["Assignors.java", "Flights.java", "Golden.java", "GroupMember.java", "GroupTools.java"]
+        {
             javac.arg(workspace.path("interop/java").join(source));
         }
         capture(&mut javac)?;

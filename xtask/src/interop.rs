@@ -1,9 +1,11 @@
 //! `cargo xtask interop`: real clients against a real broker, everything counted.
 //!
 //! The broker is ottla by default, Apache Kafka with `--apache` (which proves the harness), or any address.
-//! Four parts: the matrix of clients and codecs on 336,776 flights, Kafka's command-line tools with kcat, the tool for
-//! groups compared command by command with Apache Kafka, and the offline tools on each other's files.
+//! Five parts: the assignors on fresh groups, the matrix of clients and codecs on 336,776 flights, Kafka's command-line
+//! tools with kcat, the tool for groups compared command by command with Apache Kafka, and the offline tools on each
+//! other's files.
 
+mod assignors;
 mod digest;
 mod dumps;
 mod group_script;
@@ -45,7 +47,7 @@ pub(crate) struct Options {
     #[arg(long, value_delimiter = ',', default_value = "ottla,librdkafka,java")]
     clients: Vec<String>,
     /// Only these parts.
-    #[arg(long, value_delimiter = ',', default_value = "matrix,tools,groups,dumps")]
+    #[arg(long, value_delimiter = ',', default_value = "assignors,matrix,tools,groups,dumps")]
     parts: Vec<String>,
 }
 
@@ -54,7 +56,7 @@ impl Options {
     pub(crate) fn everything() -> Self {
         let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
         Self {
-            parts: owned(&["matrix", "tools", "groups", "dumps"]),
+            parts: owned(&["assignors", "matrix", "tools", "groups", "dumps"]),
             clients: owned(&["ottla", "librdkafka", "java"]),
             ..Self::default()
         }
@@ -77,6 +79,9 @@ pub(crate) fn run(workspace: &Workspace, options: &Options, board: &mut Scoreboa
         None if options.apache => Broker::Apache(apache.start(&scratch.join("broker"), &[])?),
         None => Broker::Ottla(ottla.serve(&scratch.join("broker"), &[])?),
     };
+    if options.has("assignors") {
+        assignors::compare(workspace, &apache, &scratch, board);
+    }
     if options.has("tools") {
         tools::Tools::new(&apache, broker.address().to_string()).run(board);
         board.step("kafka-python and aiokafka", || {
