@@ -17,6 +17,7 @@ use crate::cluster_view::ClusterView;
 use crate::config::ClientConfig;
 use crate::error::{ClientError, ErrorKind, Result};
 use crate::metadata::{BrokerInfo, Metadata, TopicInfo};
+use crate::metrics::Observation;
 use crate::pool::Pool;
 
 /// A topic that may be created by asking for it, or was just created, is unknown for a moment; not for longer than this.
@@ -89,6 +90,13 @@ impl Client {
 
     pub(crate) fn metadata(&self) -> MutexGuard<'_, Metadata> {
         self.view.metadata()
+    }
+
+    /// Tells the observer, if there is one.
+    pub(crate) fn observe<'a>(&self, observation: impl FnOnce() -> Observation<'a>) {
+        if let Some(observer) = &self.config().observer {
+            observer.observe(&observation());
+        }
     }
 
     /// The cluster's id, once it answered.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::backoff::Backoff;
+use crate::metrics::Observer;
 use crate::transport::{BrokerAddress, Connector, TcpConnector};
 
 /// Settings shared by everything that one client does. The names follow Kafka's, the defaults too.
@@ -32,6 +33,8 @@ pub struct ClientConfig {
     pub response_bytes_max: usize,
     /// How to open connections: plain TCP unless replaced.
     pub connector: Arc<dyn Connector>,
+    /// Who is told what the client does (`metric.reporters`).
+    pub observer: Option<Arc<dyn Observer>>,
 }
 
 impl Default for ClientConfig {
@@ -50,6 +53,7 @@ impl Default for ClientConfig {
             in_flight_max: 256,
             response_bytes_max: 256 << 20,
             connector: Arc::new(TcpConnector),
+            observer: None,
         }
     }
 }

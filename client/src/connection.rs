@@ -9,7 +9,8 @@ mod frames;
 mod wire;
 
 use std::marker::PhantomData;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use ottla_protocol::codec::{Request, Str, WireError, decode_response};
@@ -20,6 +21,7 @@ use tokio::time::timeout;
 
 use crate::config::ClientConfig;
 use crate::error::{ClientError, ErrorKind, Result};
+use crate::metrics::{Observation, Observer};
 use crate::transport::BrokerAddress;
 use wire::{Pending, Wire, WireLimits};
 
@@ -52,12 +54,15 @@ pub(crate) struct Connection {
     client_id: Str,
     wire: Wire,
     versions: Versions,
+    observer: Option<Arc<dyn Observer>>,
 }
 
 /// An answer under way.
 pub(crate) struct Answer<R> {
     pending: Pending,
     version: i16,
+    started: Instant,
+    request_bytes: usize,
     request: PhantomData<fn() -> R>,
 }
 
@@ -69,6 +74,7 @@ impl Connection {
     pub(crate) async fn open(address: &BrokerAddress, config: &ClientConfig) -> Result<Connection> {
         let failed =
             |reason: String| ClientError::new("connect", ErrorKind::Connect { reason }).at_broker(address);
+        let started = Instant::now();
         let connecting = config.connector.connect(&address.host, address.port);
         let stream = match timeout(config.connect_timeout, connecting).await {
             Ok(Ok(stream)) => stream,
@@ -82,11 +88,13 @@ impl Connection {
         let mut connection = Connection {
             address: address.clone(),
             client_id: Str::from(config.client_id.as_str()),
-            wire: Wire::start(stream, limits),
+            wire: Wire::start(stream, limits, on_close(address, config)),
             versions: Versions::default(),
+            observer: config.observer.clone(),
         };
         let theirs = connection.ask_versions(config.request_timeout).await?;
         connection.versions = Versions::agree(&theirs);
+        connection.observe(|broker| Observation::Connected { broker, latency: started.elapsed() });
         Ok(connection)
     }
 
@@ -137,8 +145,9 @@ impl Connection {
     /// Puts `request` on the way; requests leave in the order of these calls.
     pub(crate) fn start<R: Request>(&self, request: R, version: i16, permit: Permit) -> Result<Answer<R>> {
         let (correlation_id, bytes) = self.encode(request, version)?;
+        let (started, request_bytes) = (Instant::now(), bytes.len());
         let pending = self.wire.send(correlation_id, bytes, permit);
-        Ok(Answer { pending, version, request: PhantomData })
+        Ok(Answer { pending, version, started, request_bytes, request: PhantomData })
     }
 
     /// Puts a request on the way that the broker does not answer.
@@ -149,7 +158,15 @@ impl Connection {
         permit: Permit,
     ) -> Result<()> {
         let (_, bytes) = self.encode(request, version)?;
+        let request_bytes = bytes.len();
         self.wire.send_unanswered(bytes, permit);
+        self.observe(|broker| Observation::Answered {
+            broker,
+            api: R::KEY.name(),
+            request_bytes,
+            response_bytes: 0,
+            latency: Duration::ZERO,
+        });
         Ok(())
     }
 
@@ -159,8 +176,22 @@ impl Connection {
         answer: Answer<R>,
         deadline: Duration,
     ) -> Result<R::Response> {
-        let body = self.body(answer.pending, deadline).await?;
-        decode_frame::<R>(body, answer.version).map_err(|error| self.malformed(error))
+        let Answer { pending, version, started, request_bytes, .. } = answer;
+        let api = R::KEY.name();
+        let body = self.body(pending, deadline).await.inspect_err(|error| {
+            self.observe(|broker| Observation::Unanswered { broker, api, error });
+        })?;
+        self.observe(|broker| {
+            let (response_bytes, latency) = (body.len() + 4, started.elapsed());
+            Observation::Answered { broker, api, request_bytes, response_bytes, latency }
+        });
+        decode_frame::<R>(body, version).map_err(|error| self.malformed(error))
+    }
+
+    fn observe<'a>(&'a self, observation: impl FnOnce(&'a BrokerAddress) -> Observation<'a>) {
+        if let Some(observer) = &self.observer {
+            observer.observe(&observation(&self.address));
+        }
     }
 
     fn encode<R: Request>(&self, request: R, version: i16) -> Result<(i32, Bytes)> {
@@ -217,6 +248,16 @@ impl Connection {
             } else {
                 return Ok(response);
             }
+        }
+    }
+}
+
+/// Tells the observer of the end of a connection.
+fn on_close(address: &BrokerAddress, config: &ClientConfig) -> impl FnOnce(&ErrorKind) + Send + 'static {
+    let (broker, observer) = (address.clone(), config.observer.clone());
+    move |reason| {
+        if let Some(observer) = observer {
+            observer.observe(&Observation::Disconnected { broker: &broker, reason });
         }
     }
 }

@@ -21,7 +21,7 @@ use ottla_protocol::messages::metadata::{
 };
 use ottla_protocol::messages::offset_for_leader_epoch::OffsetForLeaderEpochRequest;
 use ottla_protocol::messages::produce::{
-    PartitionProduceResponse, ProduceRequest, ProduceResponse, TopicProduceResponse,
+    LeaderIdAndEpoch, PartitionProduceResponse, ProduceRequest, ProduceResponse, TopicProduceResponse,
 };
 use ottla_protocol::records::{OutputLimit, Rules, ValidBatch};
 use ottla_protocol::{API_TABLE, ApiKey, ErrorCode, LeaderEpoch, Offset, frame};
@@ -46,7 +46,8 @@ pub(crate) struct FakePartition {
     /// A follower that clients in a rack are sent to.
     pub(crate) follower: Option<i32>,
     batches: Vec<ValidBatch>,
-    producers: HashMap<i64, i32>,
+    /// Epoch and next sequence by producer id.
+    producers: HashMap<i64, (i16, i32)>,
 }
 
 /// All of it.
@@ -55,6 +56,10 @@ pub(crate) struct FakeState {
     pub(crate) partitions: Vec<FakePartition>,
     pub(crate) brokers: Vec<i32>,
     pub(crate) produce_count: usize,
+    /// What the next answer to a produce request asks the client to wait.
+    pub(crate) produce_throttle_ms: i32,
+    /// Producer ids that were given out.
+    pub(crate) producer_ids_given: usize,
     pub(crate) metadata_count: usize,
     /// The topic's id; zero is a cluster without ids.
     pub(crate) topic_id: u128,
@@ -78,13 +83,21 @@ impl FakePartition {
             return Err(ErrorCode::MESSAGE_TOO_LARGE);
         }
         let header = batch.header();
-        if let Some((id, base)) =
-            header.producer.and_then(|producer| Some((producer.id.get(), producer.base_sequence?.get())))
-        {
-            match self.producers.get(&id) {
-                Some(next) if base < *next => return Err(ErrorCode::DUPLICATE_SEQUENCE_NUMBER),
-                Some(next) if base > *next => return Err(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER),
-                _ => self.producers.insert(id, base + header.records_count),
+        let producer = header.producer.and_then(|producer| Some((producer, producer.base_sequence?.get())));
+        if let Some((producer, base)) = producer {
+            let epoch = producer.epoch.get();
+            match self.producers.get(&producer.id.get()) {
+                Some((known, _)) if epoch < *known => return Err(ErrorCode::INVALID_PRODUCER_EPOCH),
+                Some((known, _)) if epoch > *known && base != 0 => {
+                    return Err(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER);
+                }
+                Some((known, next)) if epoch == *known && base < *next => {
+                    return Err(ErrorCode::DUPLICATE_SEQUENCE_NUMBER);
+                }
+                Some((known, next)) if epoch == *known && base > *next => {
+                    return Err(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER);
+                }
+                _ => self.producers.insert(producer.id.get(), (epoch, base + header.records_count)),
             };
         }
         let base_offset = self.log_end_offset();
@@ -211,6 +224,7 @@ impl FakeCluster {
     fn producer_id(&self) -> InitProducerIdResponse {
         let mut state = self.0.lock();
         state.next_producer_id += 1;
+        state.producer_ids_given += 1;
         InitProducerIdResponse { producer_id: state.next_producer_id, ..Default::default() }
     }
 
@@ -219,7 +233,10 @@ impl FakeCluster {
         state.produce_count += 1;
         let mut partition_responses = Vec::new();
         for data in request.topic_data.into_iter().flat_map(|topic| topic.partition_data) {
-            let partition = &mut state.partitions[data.index as usize];
+            let topic_has = state.partitions.len();
+            let Some(partition) = state.partitions.get_mut(data.index as usize) else {
+                panic!("partition {} of {topic_has} is written to", data.index)
+            };
             let appended = match partition.produce_errors.pop_front() {
                 Some(ErrorCode::NONE) | None if partition.leader != broker => {
                     Err(ErrorCode::NOT_LEADER_OR_FOLLOWER)
@@ -235,11 +252,18 @@ impl FakeCluster {
                 index: data.index,
                 error_code: appended.err().unwrap_or(ErrorCode::NONE),
                 base_offset: appended.unwrap_or(-1),
+                current_leader: match appended {
+                    Err(ErrorCode::NOT_LEADER_OR_FOLLOWER) => {
+                        LeaderIdAndEpoch { leader_id: partition.leader, leader_epoch: partition.leader_epoch }
+                    }
+                    _ => LeaderIdAndEpoch::default(),
+                },
                 ..Default::default()
             });
         }
         let responses = vec![TopicProduceResponse { name: TOPIC.into(), partition_responses }];
-        ProduceResponse { responses, ..Default::default() }
+        let throttle_time_ms = std::mem::take(&mut state.produce_throttle_ms);
+        ProduceResponse { responses, throttle_time_ms, ..Default::default() }
     }
 
     fn list_offsets(&self, broker: i32, request: ListOffsetsRequest) -> ListOffsetsResponse {

@@ -18,6 +18,7 @@ mod error;
 #[cfg(test)]
 mod fake_cluster;
 mod metadata;
+mod metrics;
 mod partitioner;
 mod pool;
 mod producer;
@@ -37,6 +38,7 @@ pub use consumer::{
 };
 pub use error::{ClientError, ErrorKind, Result};
 pub use metadata::{BrokerInfo, PartitionInfo, TopicInfo};
+pub use metrics::{Counters, Observation, Observer, Totals};
 pub use ottla_assignors::Assignor;
 pub use ottla_protocol::records::{Compression, Header, Headers, Record};
 pub use ottla_protocol::{

@@ -172,21 +172,26 @@ impl Metadata {
         (Some(name), ErrorCode::NONE)
     }
 
-    /// Takes in the new leader of a partition that a broker named in passing. Whether that was news.
-    pub(crate) fn learn_leader(&mut self, partition: &TopicPartition, hint: LeaderHint) -> bool {
+    /// Takes in the leader of a partition that the broker `asked` named beside its refusal. Whether it is one to turn
+    /// to now: somebody else, whom nothing newer contradicts, and who can be reached.
+    pub(crate) fn learn_leader(
+        &mut self,
+        partition: &TopicPartition,
+        asked: BrokerId,
+        hint: LeaderHint,
+    ) -> bool {
         let Ok(index) = usize::try_from(partition.partition.get()) else { return false };
         let known =
             self.topics.get_mut(&partition.topic).and_then(|topic| topic.info.partitions.get_mut(index));
         let is_reachable = hint.broker.is_some() || self.brokers.contains_key(&hint.leader);
-        match known.filter(|known| is_reachable && known.leader_epoch < Some(hint.leader_epoch)) {
-            None => false,
-            Some(known) => {
-                known.leader = Some(hint.leader);
-                known.leader_epoch = Some(hint.leader_epoch);
-                self.brokers.extend(hint.broker.map(|broker| (broker.id, broker)));
-                true
-            }
+        let Some(known) = known.filter(|_| is_reachable && hint.leader != asked) else { return false };
+        if known.leader_epoch < Some(hint.leader_epoch) {
+            known.leader = Some(hint.leader);
+            known.leader_epoch = Some(hint.leader_epoch);
+            self.brokers.extend(hint.broker.map(|broker| (broker.id, broker)));
+            return true;
         }
+        known.leader == Some(hint.leader) && known.leader_epoch == Some(hint.leader_epoch)
     }
 
     /// Drops a topic that is gone.
@@ -284,9 +289,13 @@ mod tests {
             leader_epoch: LeaderEpoch::new(epoch),
             broker,
         };
-        assert!(!metadata.learn_leader(&partition, hint(2, 3, None)), "no newer than what is known");
-        assert!(!metadata.learn_leader(&partition, hint(9, 4, None)), "nobody knows where it is");
-        assert!(metadata.learn_leader(&partition, hint(9, 4, BrokerInfo::announced(9, "far", 9092, None))));
+        let asked = BrokerId::new(1);
+        let far = || BrokerInfo::announced(9, "far", 9092, None);
+        assert!(!metadata.learn_leader(&partition, asked, hint(2, 3, None)), "no newer than what is known");
+        assert!(!metadata.learn_leader(&partition, asked, hint(9, 4, None)), "nobody knows where it is");
+        assert!(!metadata.learn_leader(&partition, asked, hint(1, 4, None)), "it says that it is not");
+        assert!(metadata.learn_leader(&partition, asked, hint(9, 4, far())));
+        assert!(metadata.learn_leader(&partition, asked, hint(9, 4, far())), "a second answer says the same");
         let leader = metadata.leader("flights", PartitionIndex::new(0));
         assert_eq!(leader, Some((BrokerId::new(9), Some(LeaderEpoch::new(4)))));
         assert!(metadata.broker(BrokerId::new(9)).is_some());

@@ -71,11 +71,21 @@ impl StickyChoice {
         StickyChoice { current: AtomicU32::new(seed), bytes: AtomicU32::new(0), switch_after_bytes }
     }
 
-    /// The partition for a record of `record_bytes`.
-    pub(crate) fn choose(&self, record_bytes: usize, partition_count: u32) -> u32 {
+    /// The partition for a record of `record_bytes`: the current one, or the next with a leader if it has none.
+    pub(crate) fn choose(
+        &self,
+        record_bytes: usize,
+        partition_count: u32,
+        is_led: impl Fn(u32) -> bool,
+    ) -> u32 {
         let record_bytes = u32::try_from(record_bytes).unwrap_or(u32::MAX / 2);
         let bytes = self.bytes.fetch_add(record_bytes, Ordering::Relaxed).saturating_add(record_bytes);
-        let chosen = self.current.load(Ordering::Relaxed);
+        let current = self.current.load(Ordering::Relaxed);
+        let mut candidates = (0..partition_count).map(|step| current.wrapping_add(step));
+        let chosen = candidates.find(|candidate| is_led(candidate % partition_count)).unwrap_or(current);
+        if chosen != current {
+            self.current.store(chosen, Ordering::Relaxed);
+        }
         if bytes >= self.switch_after_bytes {
             self.bytes.store(0, Ordering::Relaxed);
             self.current.store(chosen.wrapping_add(1), Ordering::Relaxed);
@@ -112,8 +122,16 @@ mod tests {
     #[test]
     fn the_sticky_choice_stays_until_a_batch_worth_of_bytes_went_out() {
         let sticky = StickyChoice::new(0, 100);
-        let chosen: Vec<u32> = (0..8).map(|_| sticky.choose(50, 3)).collect();
+        let chosen: Vec<u32> = (0..8).map(|_| sticky.choose(50, 3, |_| true)).collect();
         assert_eq!(chosen, [0, 0, 1, 1, 2, 2, 0, 0]);
+    }
+
+    #[test]
+    fn the_sticky_choice_leaves_out_partitions_without_a_leader_unless_all_are() {
+        let sticky = StickyChoice::new(0, 100);
+        let chosen: Vec<u32> = (0..6).map(|_| sticky.choose(100, 3, |index| index != 1)).collect();
+        assert_eq!(chosen, [0, 2, 0, 2, 0, 2]);
+        assert!(sticky.choose(100, 3, |_| false) < 3);
     }
 
     #[test]
@@ -126,7 +144,7 @@ mod tests {
         #[test]
         fn every_choice_is_a_partition_of_the_topic(key in prop::collection::vec(any::<u8>(), 0..64), count in 1_u32..100_000, seed: u32) {
             prop_assert!(partition_for_key(&key, count) < count);
-            prop_assert!(StickyChoice::new(seed, 16).choose(key.len(), count) < count);
+            prop_assert!(StickyChoice::new(seed, 16).choose(key.len(), count, |index| index % 2 == 0) < count);
         }
     }
 }

@@ -15,7 +15,7 @@ mod sender;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use foldhash::fast::RandomState;
@@ -26,6 +26,7 @@ use tokio::time::timeout;
 
 use crate::client::{AutoCreate, Client, topic_name};
 use crate::error::{ClientError, ErrorKind, Result};
+use crate::metrics::Observation;
 use crate::partitioner::{Partitioner, StickyChoice, partition_for_key};
 pub use config::{Acks, ProducerConfig};
 pub use delivery::{Delivery, RecordMetadata};
@@ -42,13 +43,18 @@ struct PartitionState {
     is_listed: AtomicBool,
     /// Whether it stands in a lane of the sender, whose own flag this is.
     is_pending: AtomicBool,
+    /// Whether it has a leader, as far as the sender knows.
+    is_led: AtomicBool,
 }
 
 /// One topic that records are sent to.
 #[derive(Debug)]
 struct TopicState {
     name: TopicName,
+    /// All there ever were: what was sent to one that is gone still has to be settled.
     partitions: RwLock<Vec<Arc<PartitionState>>>,
+    /// How many there are now.
+    partition_count: AtomicU32,
     choice: StickyChoice,
 }
 
@@ -132,8 +138,18 @@ impl Inner {
         }
     }
 
-    fn settle(&self, settled: Settled) {
+    fn settle(&self, partition: &TopicPartition, settled: Settled) {
         self.counters.count(&settled);
+        self.client.observe(|| {
+            let (batch, records) = (&settled.batch, u64::from(settled.batch.records_count.unsigned_abs()));
+            match &settled.result {
+                Ok(_) => {
+                    let (bytes, latency) = (batch.wire_bytes(), batch.created.elapsed());
+                    Observation::Delivered { partition, records, bytes, latency }
+                }
+                Err(error) => Observation::Failed { partition, records, error },
+            }
+        });
         // Memory first: who waits for the outcome may look at what is buffered.
         self.memory.release(settled.batch.reserved_bytes);
         settled.batch.outcome.settle(settled.result);
@@ -144,8 +160,12 @@ impl Inner {
         topics.values().flat_map(|topic| topic.partitions.read().clone()).collect()
     }
 
-    /// Makes the topic's list as long as the cluster says it is; it never shrinks.
-    fn grow(&self, topic: &TopicState, partition_count: usize) {
+    /// Gives the topic as many partitions as the cluster says: fewer than before if it was created again.
+    fn resize(&self, topic: &TopicState, partition_count: usize) {
+        topic.partition_count.store(u32::try_from(partition_count).unwrap_or(u32::MAX), Ordering::Release);
+        if topic.partitions.read().len() >= partition_count {
+            return;
+        }
         let mut partitions = topic.partitions.write();
         for index in partitions.len()..partition_count {
             let index = PartitionIndex::new(i32::try_from(index).unwrap_or(i32::MAX));
@@ -156,6 +176,7 @@ impl Inner {
                 queue,
                 is_listed: AtomicBool::new(false),
                 is_pending: AtomicBool::new(false),
+                is_led: AtomicBool::new(true),
             }));
         }
     }
@@ -255,8 +276,7 @@ impl Producer {
             Some(topic) => topic,
             None => self.learn_topic(topic).await?,
         };
-        let count = topic.partitions.read().len();
-        Ok(u32::try_from(count).unwrap_or(u32::MAX))
+        Ok(topic.partition_count.load(Ordering::Acquire))
     }
 
     /// Sends everything that was appended before this call and waits until all of it is settled.
@@ -320,10 +340,11 @@ impl Producer {
             let mut topics = self.inner.topics.write();
             Arc::clone(topics.entry(name.clone()).or_insert_with(|| {
                 let choice = StickyChoice::new(rand::random(), self.inner.config.batch_bytes);
-                Arc::new(TopicState { name, partitions: RwLock::default(), choice })
+                let partition_count = AtomicU32::new(0);
+                Arc::new(TopicState { name, partitions: RwLock::default(), partition_count, choice })
             }))
         };
-        self.inner.grow(&state, info.partitions.len());
+        self.inner.resize(&state, info.partitions.len());
         Ok(state)
     }
 
@@ -352,14 +373,15 @@ impl Producer {
         bytes: usize,
     ) -> Result<Delivery> {
         let partitions = topic.partitions.read();
-        let partition_count = u32::try_from(partitions.len()).unwrap_or(u32::MAX);
+        let partition_count = topic.partition_count.load(Ordering::Acquire);
+        let is_led = |index: u32| partitions[index as usize].is_led.load(Ordering::Relaxed);
         let index = match (record.partition, self.inner.config.partitioner, record.key) {
             (Some(partition), _, _) => u32::try_from(partition.get()).unwrap_or(u32::MAX),
             (None, Partitioner::Murmur2, Some(key)) => partition_for_key(key, partition_count),
             (None, Partitioner::RoundRobin, _) => topic.choice.next(partition_count),
-            (None, _, _) => topic.choice.choose(bytes, partition_count),
+            (None, _, _) => topic.choice.choose(bytes, partition_count, is_led),
         };
-        let Some(partition) = partitions.get(index as usize) else {
+        let Some(partition) = partitions.get(index as usize).filter(|_| index < partition_count) else {
             let error = ClientError::new("produce", ErrorKind::NoSuchPartition { partition_count });
             return Err(error.for_topic(&topic.name).for_partition(record.partition.map_or(-1, |p| p.get())));
         };

@@ -54,9 +54,13 @@ enum InFlight {
     Closed(ErrorKind),
 }
 
+/// Told once why the stream ended.
+type OnClose = Box<dyn FnOnce(&ErrorKind) + Send>;
+
 struct Shared {
     in_flight: Mutex<InFlight>,
     closing: CancellationToken,
+    on_close: Mutex<Option<OnClose>>,
 }
 
 impl Shared {
@@ -70,6 +74,9 @@ impl Shared {
             std::mem::replace(&mut *in_flight, InFlight::Closed(reason.clone()))
         };
         self.closing.cancel();
+        if let Some(on_close) = self.on_close.lock().take() {
+            on_close(&reason);
+        }
         if let InFlight::Open(waiters) = before {
             for waiter in waiters {
                 let _ = waiter.answer.send(Err(ClientError::new("request", reason.clone())));
@@ -96,11 +103,16 @@ impl Drop for Wire {
 pub(crate) type Pending = oneshot::Receiver<Result<Bytes>>;
 
 impl Wire {
-    /// Takes over `stream`.
-    pub(crate) fn start(stream: Box<dyn ByteStream>, limits: WireLimits) -> Wire {
+    /// Takes over `stream`; `on_close` is told why it ended.
+    pub(crate) fn start(
+        stream: Box<dyn ByteStream>,
+        limits: WireLimits,
+        on_close: impl FnOnce(&ErrorKind) + Send + 'static,
+    ) -> Wire {
         let shared = Arc::new(Shared {
             in_flight: Mutex::new(InFlight::Open(VecDeque::new())),
             closing: CancellationToken::new(),
+            on_close: Mutex::new(Some(Box::new(on_close))),
         });
         let (read_half, write_half) = tokio::io::split(stream);
         // Unbounded as a type, bounded in fact: every item holds one of `in_flight_max` permits.

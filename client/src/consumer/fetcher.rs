@@ -27,6 +27,7 @@ use super::assignment::{Cluster, EpochEnd, Leadership, Remedy, Unchecked, Unreso
 use super::config::IsolationLevel;
 use crate::error::{ClientError, Result};
 use crate::metadata::Metadata;
+use crate::metrics::Observation;
 
 /// How long a broker may take to hear that a session is over.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
@@ -201,7 +202,9 @@ impl Fetcher {
             }
         };
         if let Ok(ms @ 1..) = u64::try_from(response.throttle_time_ms) {
-            lane.throttled_until = Some(now + Duration::from_millis(ms));
+            let by = Duration::from_millis(ms);
+            lane.throttled_until = Some(now + by);
+            self.inner.client.observe(|| Observation::Throttled { by });
         }
         if !lane.session.answered(turn, response.error_code, response.session_id) {
             if turn.is_full() {
@@ -243,6 +246,9 @@ impl Fetcher {
             let error = match fetched {
                 Ok(fetched) => {
                     session.told(&wanted.partition, fetched.high_watermark);
+                    if !fetched.batches.is_empty() {
+                        self.inner.client.observe(|| fetched.observation(wanted));
+                    }
                     self.inner.assignment.lock().fetched(wanted, fetched, now);
                     continue;
                 }
@@ -250,8 +256,9 @@ impl Fetcher {
             };
             tracing::debug!(%error, "a fetch failed");
             let hint = row.and_then(|row| request::hint(row, response));
-            let is_hinted =
-                hint.is_some_and(|hint| self.inner.client.metadata().learn_leader(&wanted.partition, hint));
+            let is_hinted = hint.is_some_and(|hint| {
+                self.inner.client.metadata().learn_leader(&wanted.partition, broker, hint)
+            });
             let mut assignment = self.inner.assignment.lock();
             let remedy = assignment.failed(wanted, error, now);
             match is_hinted {

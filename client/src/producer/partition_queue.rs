@@ -6,7 +6,7 @@
 //! * batches are first sent in the order they were sealed, and a retry overtakes nothing: it goes alone, before
 //!   everything younger, so sequences reach the broker without gaps (KIP-98, KIP-360);
 //! * a batch whose outcome is unknown keeps its stamp until the broker gave a verdict;
-//! * once a sequence is lost for good (a batch failed), the partition goes on under a new identity, from sequence 0.
+//! * once a sequence is lost for good (a batch failed), the partition goes on in a new epoch, from sequence 0.
 //!
 //! Not here: which broker leads, connections, memory.
 
@@ -294,6 +294,11 @@ impl PartitionQueue {
         }
         self.put_back(batch);
         None
+    }
+
+    /// Ends a backoff: what made it necessary is known to be over.
+    pub(crate) fn resume(&mut self) {
+        self.paused_until = None;
     }
 
     /// Puts a batch among the waiting ones, by id.

@@ -23,6 +23,13 @@ pub(crate) struct Identity {
     pub(crate) epoch: ProducerEpoch,
 }
 
+impl Identity {
+    /// The same producer in its next epoch, unless it has used up its epochs.
+    pub(crate) fn bumped(self) -> Option<Identity> {
+        self.epoch.next().map(|epoch| Identity { epoch, ..self })
+    }
+}
+
 /// Identity and place of a batch among the records of its producer in its partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stamp {

@@ -21,13 +21,14 @@ use ottla_protocol::messages::produce::{
 use tokio::sync::mpsc;
 use tokio::time::sleep_until;
 
-use self::answers::{is_about_leaders, partition_answer};
+use self::answers::{is_about_leaders, leader_hint, partition_answer};
 use super::delivery::Acknowledged;
 use super::partition_queue::{Answer, Take};
 use super::sealed::{Identity, SealedBatch};
 use super::{Inner, PartitionState};
 use crate::connection::Connection;
 use crate::error::{ClientError, Result};
+use crate::metrics::Observation;
 
 /// Batches past their delivery timeout are looked for this often.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
@@ -49,6 +50,8 @@ struct Lane {
     in_flight: usize,
     pending: VecDeque<Arc<PartitionState>>,
     failures: u32,
+    /// The broker asked to be left alone until then (KIP-219).
+    throttled_until: Option<Instant>,
 }
 
 struct Sender {
@@ -133,6 +136,8 @@ impl Sender {
         for broker in brokers {
             self.serve(broker, now);
         }
+        let throttles = self.lanes.values().filter_map(|lane| lane.throttled_until);
+        wake_at = throttles.filter(|until| *until > now).min().map_or(wake_at, |until| wake_at.min(until));
         match self.later.first_key_value() {
             Some(((at, _), _)) => wake_at.min(*at),
             None => wake_at,
@@ -171,18 +176,19 @@ impl Sender {
         for partition in self.inner.partitions() {
             let expired = partition.queue.lock().expire(now, || self.last_failure.clone());
             for settled in expired {
-                self.inner.settle(settled);
+                self.inner.settle(&partition.topic_partition, settled);
             }
         }
     }
 
     /// Puts a partition into its leader's lane.
     fn route(&mut self, partition: Arc<PartitionState>) {
+        let topic_partition = &partition.topic_partition;
+        let leader = self.inner.client.metadata().leader(&topic_partition.topic, topic_partition.partition);
+        partition.is_led.store(leader.is_some(), Ordering::Relaxed);
         if partition.queue.lock().is_idle() {
             return;
         }
-        let topic_partition = &partition.topic_partition;
-        let leader = self.inner.client.metadata().leader(&topic_partition.topic, topic_partition.partition);
         match leader {
             Some((broker, _)) => {
                 if !partition.is_pending.swap(true, Ordering::Relaxed) {
@@ -201,7 +207,8 @@ impl Sender {
         let in_flight_max = self.inner.config.lane_in_flight_max();
         loop {
             let Some(lane) = self.lanes.get_mut(&broker) else { return };
-            if lane.pending.is_empty() || lane.in_flight >= in_flight_max {
+            let is_throttled = lane.throttled_until.is_some_and(|until| until > now);
+            if lane.pending.is_empty() || lane.in_flight >= in_flight_max || is_throttled {
                 return;
             }
             let connection = match lane.connection.take_if(|connection| connection.is_closed()) {
@@ -274,13 +281,13 @@ impl Sender {
             Ok(None) => {
                 for (partition, batch) in batches {
                     let nothing = Acknowledged { base_offset: None, log_append_time_ms: None };
-                    self.complete(&partition, batch, Answer::Acknowledged(nothing));
+                    self.complete(&partition, batch, Answer::Acknowledged(nothing), false);
                 }
                 return;
             }
             Err(error) => {
                 for (partition, batch) in batches {
-                    self.complete(&partition, batch, Answer::Refused(error.clone()));
+                    self.complete(&partition, batch, Answer::Refused(error.clone()), false);
                 }
                 return;
             }
@@ -329,9 +336,13 @@ impl Sender {
         }
         match response {
             Ok(response) => {
+                self.throttle(broker, response.throttle_time_ms);
                 for (partition, batch) in batches {
                     let answer = partition_answer(&response, &partition);
-                    self.complete(&partition, batch, answer);
+                    let is_hinted = leader_hint(&response, &partition).is_some_and(|hint| {
+                        self.inner.client.metadata().learn_leader(&partition.topic_partition, broker, hint)
+                    });
+                    self.complete(&partition, batch, answer, is_hinted);
                 }
             }
             Err(error) => {
@@ -339,24 +350,56 @@ impl Sender {
                     let topic_partition = &partition.topic_partition;
                     let error = error.clone().during("produce").for_topic(&topic_partition.topic);
                     let error = error.for_partition(topic_partition.partition.get());
-                    self.complete(&partition, batch, Answer::Unknown(error));
+                    self.complete(&partition, batch, Answer::Unknown(error), false);
                 }
             }
         }
     }
 
-    fn complete(&mut self, partition: &Arc<PartitionState>, batch: Box<SealedBatch>, answer: Answer) {
-        if let Answer::Refused(error) | Answer::Unknown(error) = &answer {
+    /// The broker asks to be left alone for a while.
+    fn throttle(&mut self, broker: BrokerId, throttle_time_ms: i32) {
+        let Ok(ms @ 1..) = u64::try_from(throttle_time_ms) else { return };
+        let by = Duration::from_millis(ms);
+        if let Some(lane) = self.lanes.get_mut(&broker) {
+            lane.throttled_until = Some(Instant::now() + by);
+        }
+        self.inner.client.observe(|| Observation::Throttled { by });
+    }
+
+    /// What came of a batch; `is_hinted` if the answer named the new leader, so that there is no reason to wait.
+    fn complete(
+        &mut self,
+        partition: &Arc<PartitionState>,
+        batch: Box<SealedBatch>,
+        answer: Answer,
+        is_hinted: bool,
+    ) {
+        let failure = match &answer {
+            Answer::Refused(error) | Answer::Unknown(error) => Some(error.clone()),
+            Answer::Acknowledged(_) => None,
+        };
+        let settled = {
+            let mut queue = partition.queue.lock();
+            let settled = queue.complete(batch, answer, Instant::now());
+            if is_hinted {
+                queue.resume();
+            }
+            settled
+        };
+        if let Some(error) = failure {
             tracing::debug!(%error, "a batch did not get through");
-            self.last_failure = Some(error.clone());
             let moved = error.code().is_none_or(is_about_leaders);
-            if error.is_retriable() && moved {
+            if error.is_retriable() && moved && !is_hinted {
                 self.ask_metadata();
             }
+            if settled.is_none() {
+                let partition = &partition.topic_partition;
+                self.inner.client.observe(|| Observation::Retried { partition, error: &error });
+            }
+            self.last_failure = Some(error);
         }
-        let settled = partition.queue.lock().complete(batch, answer, Instant::now());
         if let Some(settled) = settled {
-            self.inner.settle(settled);
+            self.inner.settle(&partition.topic_partition, settled);
         }
         self.inner.list(partition);
     }
@@ -366,7 +409,7 @@ impl Sender {
         for partition in self.inner.partitions() {
             let abandoned = partition.queue.lock().abandon();
             for settled in abandoned {
-                self.inner.settle(settled);
+                self.inner.settle(&partition.topic_partition, settled);
             }
         }
     }

@@ -21,6 +21,7 @@ use crate::consumer::batch::corrupt_batch;
 use crate::consumer::config::{ConsumerConfig, IsolationLevel};
 use crate::error::{ClientError, Result};
 use crate::metadata::{BrokerInfo, LeaderHint};
+use crate::metrics::Observation;
 
 /// The last version of Fetch that names topics.
 const BY_NAME_VERSION_MAX: i16 = 12;
@@ -172,6 +173,21 @@ pub(super) fn read(wanted: &Wanted, row: &PartitionData, committed_only: bool) -
         diverging: diverging.map(|(leader_epoch, end_offset)| EpochEnd { leader_epoch, end_offset }),
         preferred_replica: BrokerId::known(row.preferred_read_replica),
     })
+}
+
+impl Fetched {
+    /// What came, for whoever measures.
+    pub(super) fn observation<'a>(&self, wanted: &'a Wanted) -> Observation<'a> {
+        let reached =
+            self.batches.last().map_or(wanted.fetch_offset, |(batch, _)| batch.header().next_offset());
+        let distance = |from: Offset, to: Offset| u64::try_from((to - from).get()).unwrap_or(0);
+        Observation::Fetched {
+            partition: &wanted.partition,
+            records: distance(wanted.fetch_offset, reached),
+            bytes: self.batches.iter().map(|(batch, _)| batch.size_in_bytes()).sum(),
+            lag: self.high_watermark.map(|end| distance(reached, end)),
+        }
+    }
 }
 
 /// The answer says nothing of a partition although it should.

@@ -59,8 +59,16 @@ impl Sender {
         }
     }
 
+    /// Gets an identity other than the spoilt one: its next epoch (KIP-360), or an id of its own from a broker.
     pub(super) fn ask_identity(&mut self, spoilt: Option<Identity>) {
-        if self.identity != spoilt || std::mem::replace(&mut self.is_asking_identity, true) {
+        if self.identity != spoilt {
+            return;
+        }
+        if let Some(bumped) = spoilt.and_then(Identity::bumped) {
+            tracing::debug!(id = %bumped.id, epoch = %bumped.epoch, "the producer begins a new epoch");
+            return self.identified(Ok(bumped));
+        }
+        if std::mem::replace(&mut self.is_asking_identity, true) {
             return;
         }
         let delay = self.delay(self.identity_failures);
@@ -130,9 +138,10 @@ impl Sender {
         }
         let topics: Vec<_> = self.inner.topics.read().values().cloned().collect();
         for topic in topics {
-            let partition_count =
-                self.inner.client.metadata().topic(&topic.name).map(|info| info.partitions.len());
-            self.inner.grow(&topic, partition_count.unwrap_or(0));
+            let known = self.inner.client.metadata().topic(&topic.name).map(|info| info.partitions.len());
+            if let Some(partition_count) = known {
+                self.inner.resize(&topic, partition_count);
+            }
         }
         for partition in std::mem::take(&mut self.homeless) {
             self.inner.list(&partition);
