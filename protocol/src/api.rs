@@ -214,8 +214,8 @@ const fn row(key: ApiKey, min: i16, max: i16, flexible_since: i16) -> ApiRange {
 #[rustfmt::skip]
 pub static API_TABLE: &[ApiRange] = &[
     //                                   min max flexible since
-    row(ApiKey::Produce,                  3,  9,  9),
-    row(ApiKey::Fetch,                    4, 12, 12),
+    row(ApiKey::Produce,                  3, 10,  9),
+    row(ApiKey::Fetch,                    4, 16, 12),
     row(ApiKey::ListOffsets,              1,  7,  6),
     row(ApiKey::Metadata,                 0, 12,  9),
     row(ApiKey::OffsetCommit,             2, 10,  8),
