@@ -1,11 +1,12 @@
 //! `cargo xtask interop`: real clients against a real broker, everything counted.
 //!
 //! The broker is ottla by default, Apache Kafka with `--apache` (which proves the harness), or any address.
-//! Five parts: the assignors on fresh groups, the matrix of clients and codecs on 336,776 flights, Kafka's command-line
-//! tools with kcat, the tool for groups compared command by command with Apache Kafka, and the offline tools on each
-//! other's files.
+//! Six parts: the assignors on fresh groups, our client's own suite, the matrix of clients and codecs on 336,776 flights,
+//! Kafka's command-line tools with kcat, the tool for groups compared command by command with Apache Kafka, and the
+//! offline tools on each other's files.
 
 mod assignors;
+mod client_suite;
 mod digest;
 mod dumps;
 mod group_script;
@@ -47,7 +48,7 @@ pub(crate) struct Options {
     #[arg(long, value_delimiter = ',', default_value = "ottla,librdkafka,java")]
     clients: Vec<String>,
     /// Only these parts.
-    #[arg(long, value_delimiter = ',', default_value = "assignors,matrix,tools,groups,dumps")]
+    #[arg(long, value_delimiter = ',', default_value = "assignors,client,matrix,tools,groups,dumps")]
     parts: Vec<String>,
 }
 
@@ -56,7 +57,7 @@ impl Options {
     pub(crate) fn everything() -> Self {
         let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
         Self {
-            parts: owned(&["assignors", "matrix", "tools", "groups", "dumps"]),
+            parts: owned(&["assignors", "client", "matrix", "tools", "groups", "dumps"]),
             clients: owned(&["ottla", "librdkafka", "java"]),
             ..Self::default()
         }
@@ -81,6 +82,10 @@ pub(crate) fn run(workspace: &Workspace, options: &Options, board: &mut Scoreboa
     };
     if options.has("assignors") {
         assignors::compare(workspace, &apache, &scratch, board);
+    }
+    if options.has("client") {
+        let beside = (!options.apache).then_some(&apache);
+        client_suite::run(workspace, broker.address(), beside, &scratch, board);
     }
     if options.has("tools") {
         tools::Tools::new(&apache, broker.address().to_string()).run(board);
