@@ -8,7 +8,7 @@ use crate::interop;
 use crate::process::run;
 use crate::scoreboard::Scoreboard;
 use crate::workspace::Workspace;
-use crate::{chaos, suite, tidy};
+use crate::{chaos, groups, suite, tidy};
 
 /// What CI tries of the crash harness; `cargo xtask crash` tries all.
 const CRASHES: chaos::Options = chaos::Options { moments: 20, stride: 7, seed: 1 };
@@ -36,6 +36,11 @@ pub(crate) fn all(workspace: &Workspace) -> Result<(), Failure> {
     let mut cells = Scoreboard::default();
     board.step("interop", || interop::run(workspace, &interop::Options::everything(), &mut cells));
     board.merge(cells);
+    let mut churned = Scoreboard::default();
+    for options in [groups::Options::short_classic(), groups::Options::short_consumer()] {
+        board.step("groups", || groups::run(workspace, &options, &mut churned));
+    }
+    board.merge(churned);
     board.step("crash", || chaos::crash(workspace, &CRASHES));
     board.step("hostile", || chaos::hostile(workspace));
     board.step("full disk", || chaos::full_disk(workspace));
