@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::cleaner::CleanerQueue;
 use crate::clock::Clock;
 use crate::cold_reads::ColdReads;
 use crate::connection::ConnectionRegistry;
@@ -59,6 +60,8 @@ pub(crate) struct Core {
     pub(crate) directories: Vec<Arc<LogDirectory>>,
     /// Told when partitions were deleted, whose files are then to be removed.
     pub(crate) deletions: Arc<Notify>,
+    /// The partitions that may be worth compacting.
+    pub(crate) cleaner_queue: Arc<CleanerQueue>,
     /// What reads that wait for a disk go through.
     pub(crate) cold_reads: Arc<ColdReads>,
     /// Incremental fetch sessions.
@@ -92,7 +95,8 @@ impl Core {
         let limits = Limits::new(&config, storage::descriptors_max());
         let clock = Arc::new(Clock::new(wall_clock));
         let topics = Arc::new(Topics::default());
-        let Opened { cluster_id, directories, metadata_log, image } = directories::open(&config, storage)?;
+        let Opened { cluster_id, directories, cleaner_queue, metadata_log, image } =
+            directories::open(&config, storage)?;
         let deletions = Arc::new(Notify::new());
         let follower = Replicas::new(
             config.clone(),
@@ -120,6 +124,7 @@ impl Core {
             topics,
             cold_reads: ColdReads::start(directories.len()).map_err(StartError::Thread)?,
             directories,
+            cleaner_queue,
             deletions,
             groups: GroupCoordinators::new(&config),
             fetch_sessions: Mutex::new(FetchSessions::new(config.max_incremental_fetch_session_cache_slots)),

@@ -17,6 +17,7 @@ use ottla_log::{DirectoryOwner, LogDir, LogError};
 use ottla_protocol::{BrokerId, DirectoryId, TopicId};
 use tracing::error;
 
+use crate::cleaner::CleanerQueue;
 use crate::log_directory::LogDirectory;
 use crate::quorum::{self, MetadataLog};
 use crate::rt::rng;
@@ -29,6 +30,7 @@ const METADATA_DIRECTORY: &str = "__cluster_metadata";
 pub(crate) struct Opened {
     pub(crate) cluster_id: String,
     pub(crate) directories: Vec<Arc<LogDirectory>>,
+    pub(crate) cleaner_queue: Arc<CleanerQueue>,
     pub(crate) metadata_log: MetadataLog,
     pub(crate) image: Image,
 }
@@ -68,10 +70,12 @@ pub(crate) fn open(config: &BrokerConfig, storage: &Arc<dyn Storage>) -> Result<
     }
     let news: Vec<MetadataRecord> = image.register_directories(node_id, &present).into_iter().collect();
     commit(&mut metadata_log, &mut image, &news)?;
-    let start = |dir| LogDirectory::start(dir, config.ottla_log_dir_free_bytes_min);
+    let cleaner_queue = Arc::<CleanerQueue>::default();
+    let start =
+        |dir| LogDirectory::start(dir, config.ottla_log_dir_free_bytes_min, Arc::clone(&cleaner_queue));
     let directories: Result<Vec<_>, _> = dirs.into_iter().map(start).collect();
     let directories = directories.map_err(StartError::Thread)?;
-    Ok(Opened { cluster_id, directories, metadata_log, image })
+    Ok(Opened { cluster_id, directories, cleaner_queue, metadata_log, image })
 }
 
 /// Refuses to take a broker for a new one that has lost its metadata log.

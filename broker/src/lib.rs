@@ -38,6 +38,7 @@ mod error_code;
 mod handlers;
 mod produce_reply;
 
+mod cleaner;
 mod directories;
 mod disk_space;
 mod log_directory;

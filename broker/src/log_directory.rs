@@ -15,6 +15,7 @@ use ottla_log::{LogDir, LogError};
 use parking_lot::Mutex;
 use tracing::{error, warn};
 
+use crate::cleaner::CleanerQueue;
 use crate::disk_space::DiskSpace;
 use crate::partition::Partition;
 use crate::partition_queue::PartitionQueue;
@@ -28,6 +29,7 @@ pub(crate) struct LogDirectory {
     space: DiskSpace,
     sync_queue: PartitionQueue,
     prepare_queue: PartitionQueue,
+    cleaner_queue: Arc<CleanerQueue>,
     /// Partitions in which something depends on the time: an append that waits, a flush that is due.
     watched: Mutex<Vec<Arc<Partition>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -38,7 +40,11 @@ impl LogDirectory {
     ///
     /// # Errors
     /// The system has no thread to give.
-    pub(crate) fn start(dir: LogDir, free_bytes_min: u64) -> io::Result<Arc<LogDirectory>> {
+    pub(crate) fn start(
+        dir: LogDir,
+        free_bytes_min: u64,
+        cleaner_queue: Arc<CleanerQueue>,
+    ) -> io::Result<Arc<LogDirectory>> {
         let directory = Arc::new(LogDirectory {
             dir,
             offline: AtomicBool::new(false),
@@ -46,6 +52,7 @@ impl LogDirectory {
             space: DiskSpace::new(free_bytes_min),
             sync_queue: PartitionQueue::default(),
             prepare_queue: PartitionQueue::default(),
+            cleaner_queue,
             watched: Mutex::new(Vec::new()),
             threads: Mutex::new(Vec::new()),
         });
@@ -96,6 +103,11 @@ impl LogDirectory {
         &self.prepare_queue
     }
 
+    /// The partitions that may be worth compacting, of all directories.
+    pub(crate) fn cleaner_queue(&self) -> &CleanerQueue {
+        &self.cleaner_queue
+    }
+
     /// Has a partition ticked once more. It asks again while it needs to.
     pub(crate) fn watch(&self, partition: Arc<Partition>) {
         self.watched.lock().push(partition);
@@ -112,6 +124,7 @@ impl LogDirectory {
         self.prepare_queue.close();
         // They hold this directory, and with it its lock.
         drop(self.take_watched());
+        self.cleaner_queue.close();
     }
 
     /// Has the threads end after what is queued, and waits for that.

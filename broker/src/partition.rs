@@ -21,6 +21,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 pub(crate) use self::fetch_waits::{FetchWait, FetchWaits};
 use crate::append_ticket::AppendTicket;
+use crate::cleaner::CleaningMark;
 use crate::error_code;
 use crate::log_directory::LogDirectory;
 use crate::partition_config::PartitionConfig;
@@ -47,6 +48,7 @@ pub(crate) struct Partition {
     sync_requested: AtomicBool,
     prepare_requested: AtomicBool,
     is_watched: AtomicBool,
+    cleaning: CleaningMark,
 }
 
 /// Why a client's idea of the leader epoch does not fit ours (KIP-320).
@@ -72,7 +74,7 @@ impl Partition {
         let leader_epoch = start.leader_epoch;
         let machine = Leader::new(now, start);
         let waits = FetchWaits::new(machine.high_watermark());
-        Arc::new(Partition {
+        let partition = Arc::new(Partition {
             topic_partition,
             log,
             directory,
@@ -83,7 +85,10 @@ impl Partition {
             sync_requested: AtomicBool::new(false),
             prepare_requested: AtomicBool::new(false),
             is_watched: AtomicBool::new(false),
-        })
+            cleaning: CleaningMark::default(),
+        });
+        partition.consider_cleaning();
+        partition
     }
 
     /// The log. Read it through [`Partition::high_watermark`] as the ceiling.
@@ -221,9 +226,23 @@ impl Partition {
     }
 
     /// Makes ready what the next roll needs. Runs on the directory's prepare thread.
-    pub(crate) fn prepare_next(&self) -> Result<(), LogError> {
+    pub(crate) fn prepare_next(self: &Arc<Self>) -> Result<(), LogError> {
         self.prepare_requested.store(false, Ordering::Release);
-        self.log.prepare_next()
+        self.log.prepare_next()?;
+        self.consider_cleaning();
+        Ok(())
+    }
+
+    /// What the cleaner has noted of this partition.
+    pub(crate) fn cleaning_mark(&self) -> &CleaningMark {
+        &self.cleaning
+    }
+
+    /// Has the cleaner look at the log, if it is compacted at all.
+    fn consider_cleaning(self: &Arc<Self>) {
+        if self.config.load().log.cleanup_compact {
+            self.directory.cleaner_queue().push(self);
+        }
     }
 
     /// The directory has failed an fsync: what waits for the disk will never be acknowledged.
@@ -287,6 +306,7 @@ impl Partition {
         if self.flushes_by_time() {
             self.watch();
         }
+        self.consider_cleaning();
     }
 
     /// Applies retention. Runs in the background.

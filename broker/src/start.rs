@@ -20,7 +20,7 @@ use crate::rt::net::{self, SocketOptions, TcpListener};
 use crate::rt::time::WallClock;
 use crate::rt::{storage, time};
 use crate::start_error::StartError;
-use crate::{background, coordinators};
+use crate::{background, cleaner, coordinators};
 
 /// How long a stopping broker waits for clients to take their replies.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
@@ -83,6 +83,7 @@ impl Broker {
         }
         tasks.spawn(background::watch_deadlines(Arc::clone(&core)));
         tasks.spawn(background::keep_house(Arc::clone(&core)));
+        tasks.spawn(cleaner::run(Arc::clone(&core)));
         tasks.spawn(coordinators::run(Arc::clone(&core)));
         let handle = BrokerHandle { core, listeners, tasks };
         info!(address = %handle.address(), node_id = %handle.core.node_id, "broker started");

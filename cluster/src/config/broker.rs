@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use super::layers::{Layers, Overrides};
 use super::listener::{self, Listener, ListenerError, ListenerTexts};
 use super::settings::{Note, Settings, SettingsError};
+use super::table;
 use super::value::Value;
 use super::view::view;
 
@@ -29,13 +30,24 @@ view! {
         fetch_max_bytes: u32 = "fetch.max.bytes",
         group_consumer_assignors: Vec<String> = "group.consumer.assignors",
         group_consumer_heartbeat_interval_ms: u64 = "group.consumer.heartbeat.interval.ms",
+        group_consumer_max_heartbeat_interval_ms: u64 = "group.consumer.max.heartbeat.interval.ms",
+        group_consumer_max_session_timeout_ms: u64 = "group.consumer.max.session.timeout.ms",
         group_consumer_max_size: usize = "group.consumer.max.size",
         group_consumer_migration_policy: String = "group.consumer.migration.policy",
+        group_consumer_min_heartbeat_interval_ms: u64 = "group.consumer.min.heartbeat.interval.ms",
+        group_consumer_min_session_timeout_ms: u64 = "group.consumer.min.session.timeout.ms",
         group_consumer_session_timeout_ms: u64 = "group.consumer.session.timeout.ms",
         group_initial_rebalance_delay_ms: u64 = "group.initial.rebalance.delay.ms",
         group_max_session_timeout_ms: u64 = "group.max.session.timeout.ms",
         group_max_size: usize = "group.max.size",
         group_min_session_timeout_ms: u64 = "group.min.session.timeout.ms",
+        log_cleaner_backoff_ms: u64 = "log.cleaner.backoff.ms",
+        log_cleaner_dedupe_buffer_size: u64 = "log.cleaner.dedupe.buffer.size",
+        log_cleaner_enable: bool = "log.cleaner.enable",
+        log_cleaner_io_buffer_load_factor: f64 = "log.cleaner.io.buffer.load.factor",
+        log_cleaner_io_buffer_size: usize = "log.cleaner.io.buffer.size",
+        log_cleaner_io_max_bytes_per_second: f64 = "log.cleaner.io.max.bytes.per.second",
+        log_cleaner_threads: usize = "log.cleaner.threads",
         log_flush_offset_checkpoint_interval_ms: u64 = "log.flush.offset.checkpoint.interval.ms",
         log_flush_scheduler_interval_ms: u64 = "log.flush.scheduler.interval.ms",
         log_flush_start_offset_checkpoint_interval_ms: u64 = "log.flush.start.offset.checkpoint.interval.ms",
@@ -66,6 +78,8 @@ view! {
         producer_id_expiration_ms: u64 = "producer.id.expiration.ms",
         queued_max_request_bytes: Option<u64> = "queued.max.request.bytes",
         queued_max_requests: usize = "queued.max.requests",
+        quota_window_num: u32 = "quota.window.num",
+        quota_window_size_seconds: u32 = "quota.window.size.seconds",
         replica_lag_time_max_ms: u64 = "replica.lag.time.max.ms",
         socket_listen_backlog_size: i32 = "socket.listen.backlog.size",
         socket_receive_buffer_bytes: Option<usize> = "socket.receive.buffer.bytes",
@@ -145,6 +159,14 @@ impl BrokerConfig {
         &self.layers
     }
 
+    /// The number that is set for one listener (`listener.name.NAME.key`), and for no other.
+    pub fn of_listener(&self, listener: &str, key: &str) -> Option<i64> {
+        let name = format!("listener.name.{}.{key}", listener.to_lowercase());
+        let row = table::broker(&name)?;
+        let set = self.layers.above_default().into_iter().find_map(|(_, layer)| layer.get(&name))?;
+        if let Value::Whole(number) = row.parse(set).ok()? { Some(number) } else { None }
+    }
+
     fn read(layers: Layers, settings: &Settings) -> Result<Self, ConfigError> {
         let keys = BrokerKeys::read(|key| layers.broker_value(key));
         check_timeouts(&keys, settings)?;
@@ -211,6 +233,23 @@ fn check_timeouts(keys: &BrokerKeys, settings: &Settings) -> Result<(), ConfigEr
     if keys.group_max_session_timeout_ms < keys.group_min_session_timeout_ms {
         let why = "group.max.session.timeout.ms is below group.min.session.timeout.ms";
         return Err(contradiction(settings.place("group.max.session.timeout.ms"), why));
+    }
+    let session = keys.group_consumer_session_timeout_ms;
+    let sessions = keys.group_consumer_min_session_timeout_ms..=keys.group_consumer_max_session_timeout_ms;
+    let interval = keys.group_consumer_heartbeat_interval_ms;
+    let intervals =
+        keys.group_consumer_min_heartbeat_interval_ms..=keys.group_consumer_max_heartbeat_interval_ms;
+    let wrong = if !sessions.contains(&session) {
+        Some(("group.consumer.session.timeout.ms", "is outside of its min and max"))
+    } else if !intervals.contains(&interval) {
+        Some(("group.consumer.heartbeat.interval.ms", "is outside of its min and max"))
+    } else if interval >= session {
+        Some(("group.consumer.heartbeat.interval.ms", "is not below group.consumer.session.timeout.ms"))
+    } else {
+        None
+    };
+    if let Some((key, why)) = wrong {
+        return Err(contradiction(settings.place(key), format!("{key} {why}")));
     }
     if keys.broker_session_timeout_ms < 2 * keys.broker_heartbeat_interval_ms {
         let why = "broker.session.timeout.ms is less than two of broker.heartbeat.interval.ms";
@@ -284,6 +323,18 @@ mod tests {
             (
                 &[("group.max.session.timeout.ms", "5")],
                 "group.max.session.timeout.ms: group.max.session.timeout.ms is below group.min.session.timeout.ms",
+            ),
+            (
+                &[("group.consumer.session.timeout.ms", "44999")],
+                "group.consumer.session.timeout.ms: group.consumer.session.timeout.ms is outside of its min and max",
+            ),
+            (
+                &[
+                    ("group.consumer.heartbeat.interval.ms", "50000"),
+                    ("group.consumer.max.heartbeat.interval.ms", "50000"),
+                ],
+                "group.consumer.heartbeat.interval.ms: group.consumer.heartbeat.interval.ms is not below \
+                 group.consumer.session.timeout.ms",
             ),
             (
                 &[("max.connections.per.ip.overrides", "here:5")],

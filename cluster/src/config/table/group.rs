@@ -1,17 +1,21 @@
 //! The configs of one group (the resource type GROUP of DescribeConfigs, KIP-848 and KIP-932).
 
-use super::super::row::{Row, Support::Accept, rows};
+use super::super::row::{
+    Row,
+    Support::{Accept, Honour},
+    rows,
+};
 use super::super::value::Rule::{Any, AtLeast, OneOf, ShareOffsetReset};
 use super::notes;
 
 pub(super) const GROUP: &[Row] = rows! {
-    "consumer.session.timeout.ms" Int "45000" [AtLeast(1)] ReadOnly Accept(notes::CONSUMER),
+    "consumer.session.timeout.ms" Int "45000" [AtLeast(1)] ReadOnly Honour,
         from [Same "group.consumer.session.timeout.ms"]
         "How long a silent member of this consumer group counts as alive.";
-    "consumer.heartbeat.interval.ms" Int "5000" [AtLeast(1)] ReadOnly Accept(notes::CONSUMER),
+    "consumer.heartbeat.interval.ms" Int "5000" [AtLeast(1)] ReadOnly Honour,
         from [Same "group.consumer.heartbeat.interval.ms"]
         "How often the members of this consumer group send heartbeats.";
-    "consumer.assignment.interval.ms" Int "1000" [AtLeast(0)] ReadOnly Accept(notes::CONSUMER),
+    "consumer.assignment.interval.ms" Int "1000" [AtLeast(0)] ReadOnly Accept(notes::ASSIGNMENT),
         from [Same "group.consumer.assignment.interval.ms"]
         "The least time between two assignments of this consumer group.";
     "share.session.timeout.ms" Int "45000" [AtLeast(1)] ReadOnly Accept(notes::SHARE),

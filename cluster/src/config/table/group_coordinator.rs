@@ -8,6 +8,15 @@ use super::super::row::{
 use super::super::value::Rule::{Any, AtLeast, Between, OneOf, OneOfAnyCase};
 use super::notes;
 
+/// What `group.consumer.assignors` may name: ours, and Kafka's own two by their classes.
+const ASSIGNORS: &[&str] = &[
+    "uniform",
+    "range",
+    "roundrobin",
+    "org.apache.kafka.coordinator.group.assignor.UniformAssignor",
+    "org.apache.kafka.coordinator.group.assignor.RangeAssignor",
+];
+
 pub(super) const GROUP_COORDINATOR: &[Row] = rows! {
     "group.coordinator.rebalance.protocols" List "classic,consumer,streams" [OneOf(&["consumer", "classic", "share", "streams"])] ReadOnly Accept(notes::GROUPKINDS),
         "The kinds of groups that the broker coordinates.";
@@ -45,31 +54,31 @@ pub(super) const GROUP_COORDINATOR: &[Row] = rows! {
         "How long a new group waits for more members before its first rebalance. Kafka waits 3000.";
     "group.max.size" Int "2147483647" [AtLeast(1)] ReadOnly Honour,
         "The most members of a classic group.";
-    "group.consumer.session.timeout.ms" Int "45000" [AtLeast(1)] ReadOnly Accept(notes::CONSUMER),
+    "group.consumer.session.timeout.ms" Int "45000" [AtLeast(1)] ReadOnly Honour,
         "How long a silent member of a consumer group (KIP-848) counts as alive.";
-    "group.consumer.min.session.timeout.ms" Int "45000" [AtLeast(1)] ReadOnly Accept(notes::CONSUMER),
+    "group.consumer.min.session.timeout.ms" Int "45000" [AtLeast(1)] ReadOnly Honour,
         "The least value of a group's `consumer.session.timeout.ms`.";
-    "group.consumer.max.session.timeout.ms" Int "60000" [AtLeast(1)] ReadOnly Accept(notes::CONSUMER),
+    "group.consumer.max.session.timeout.ms" Int "60000" [AtLeast(1)] ReadOnly Honour,
         "The greatest value of a group's `consumer.session.timeout.ms`.";
-    "group.consumer.heartbeat.interval.ms" Int "5000" [AtLeast(1)] ReadOnly Accept(notes::CONSUMER),
+    "group.consumer.heartbeat.interval.ms" Int "5000" [AtLeast(1)] ReadOnly Honour,
         "How often the members of a consumer group send heartbeats.";
-    "group.consumer.min.heartbeat.interval.ms" Int "5000" [AtLeast(1)] ReadOnly Accept(notes::CONSUMER),
+    "group.consumer.min.heartbeat.interval.ms" Int "5000" [AtLeast(1)] ReadOnly Honour,
         "The least value of a group's `consumer.heartbeat.interval.ms`.";
-    "group.consumer.max.heartbeat.interval.ms" Int "15000" [AtLeast(1)] ReadOnly Accept(notes::CONSUMER),
+    "group.consumer.max.heartbeat.interval.ms" Int "15000" [AtLeast(1)] ReadOnly Honour,
         "The greatest value of a group's `consumer.heartbeat.interval.ms`.";
-    "group.consumer.max.size" Int "2147483647" [AtLeast(1)] ReadOnly Accept(notes::CONSUMER),
+    "group.consumer.max.size" Int "2147483647" [AtLeast(1)] ReadOnly Honour,
         "The most members of a consumer group.";
-    "group.consumer.assignors" List "uniform,range" [Any] ReadOnly Accept(notes::CONSUMER),
+    "group.consumer.assignors" List "uniform,range" [OneOf(ASSIGNORS)] ReadOnly Honour,
         "The assignors of consumer groups, the default first.";
-    "group.consumer.migration.policy" Text "bidirectional" [OneOfAnyCase(&["DISABLED", "DOWNGRADE", "UPGRADE", "BIDIRECTIONAL"])] ReadOnly Accept(notes::CONSUMER),
+    "group.consumer.migration.policy" Text "bidirectional" [OneOfAnyCase(&["DISABLED", "DOWNGRADE", "UPGRADE", "BIDIRECTIONAL"])] ReadOnly Honour,
         "Whether groups may change between the classic and the consumer protocol.";
-    "group.consumer.assignment.interval.ms" Int "1000" [AtLeast(0)] ClusterWide Accept(notes::CONSUMER),
+    "group.consumer.assignment.interval.ms" Int "1000" [AtLeast(0)] ClusterWide Accept(notes::ASSIGNMENT),
         "The least time between two assignments of a consumer group.";
-    "group.consumer.min.assignment.interval.ms" Int "0" [AtLeast(0)] ReadOnly Accept(notes::CONSUMER),
+    "group.consumer.min.assignment.interval.ms" Int "0" [AtLeast(0)] ReadOnly Accept(notes::ASSIGNMENT),
         "The least value of a group's `consumer.assignment.interval.ms`.";
-    "group.consumer.max.assignment.interval.ms" Int "15000" [AtLeast(0)] ReadOnly Accept(notes::CONSUMER),
+    "group.consumer.max.assignment.interval.ms" Int "15000" [AtLeast(0)] ReadOnly Accept(notes::ASSIGNMENT),
         "The greatest value of a group's `consumer.assignment.interval.ms`.";
-    "group.consumer.regex.refresh.interval.ms" Int "600000" [AtLeast(10_000)] ReadOnly Internal(notes::CONSUMER),
+    "group.consumer.regex.refresh.interval.ms" Int "600000" [AtLeast(10_000)] ReadOnly Internal(notes::REGEX),
         "How often subscription patterns are resolved anew.";
     "group.share.session.timeout.ms" Int "45000" [AtLeast(1)] ReadOnly Accept(notes::SHARE),
         "How long a silent member of a share group (KIP-932) counts as alive.";

@@ -65,26 +65,26 @@ pub(super) const LOG: &[Row] = rows! {
         "How long a broker with a failed directory waits for the controller to hear of it.";
     "log.initial.task.delay.ms" Long "30000" [AtLeast(0)] ReadOnly Internal(notes::STARTUP_DELAY),
         "How long after the start the periodic work on logs begins.";
-    "log.cleaner.enable" Bool "true" [Any] ReadOnly Accept(notes::COMPACTION),
+    "log.cleaner.enable" Bool "true" [Any] ReadOnly Honour,
         "Whether logs are compacted.";
-    "log.cleaner.threads" Int "1" [AtLeast(0)] ClusterWide Accept(notes::CLEANER),
+    "log.cleaner.threads" Int "1" [AtLeast(0)] ClusterWide Honour,
         "Threads that compact logs.";
-    "log.cleaner.io.max.bytes.per.second" Double "1.7976931348623157E308" [Any] ClusterWide Accept(notes::CLEANER),
+    "log.cleaner.io.max.bytes.per.second" Double "1.7976931348623157E308" [Any] ClusterWide Honour,
         "The bytes per second that compaction may read and write.";
-    "log.cleaner.dedupe.buffer.size" Long "134217728" [Any] ClusterWide Accept(notes::CLEANER),
+    "log.cleaner.dedupe.buffer.size" Long "134217728" [Any] ClusterWide Honour,
         "The memory for the keys of the logs that are being compacted.";
-    "log.cleaner.io.buffer.size" Int "524288" [AtLeast(0)] ClusterWide Accept(notes::CLEANER),
+    "log.cleaner.io.buffer.size" Int "524288" [AtLeast(0)] ClusterWide Honour,
         "The memory for reading and writing during compaction.";
-    "log.cleaner.io.buffer.load.factor" Double "0.9" [Any] ClusterWide Accept(notes::CLEANER),
+    "log.cleaner.io.buffer.load.factor" Double "0.9" [Any] ClusterWide Honour,
         "How full the key table may become during compaction.";
-    "log.cleaner.backoff.ms" Long "15000" [AtLeast(0)] ClusterWide Accept(notes::CLEANER),
+    "log.cleaner.backoff.ms" Long "15000" [AtLeast(0)] ClusterWide Honour,
         "How long the cleaner rests when there is nothing to compact.";
-    "log.cleaner.min.cleanable.ratio" Double "0.5" [RealBetween(0.0, 1.0)] ClusterWide Accept(notes::COMPACTION),
+    "log.cleaner.min.cleanable.ratio" Double "0.5" [RealBetween(0.0, 1.0)] ClusterWide Honour,
         "The share of a log that must be uncompacted before it is taken up, unless the topic says otherwise.";
-    "log.cleaner.delete.retention.ms" Long "86400000" [AtLeast(0)] ClusterWide Accept(notes::COMPACTION),
+    "log.cleaner.delete.retention.ms" Long "86400000" [AtLeast(0)] ClusterWide Honour,
         "How long tombstones are kept, unless the topic says otherwise.";
-    "log.cleaner.min.compaction.lag.ms" Long "0" [AtLeast(0)] ClusterWide Accept(notes::COMPACTION),
+    "log.cleaner.min.compaction.lag.ms" Long "0" [AtLeast(0)] ClusterWide Honour,
         "How long a record is safe from compaction, unless the topic says otherwise.";
-    "log.cleaner.max.compaction.lag.ms" Long "9223372036854775807" [AtLeast(1)] ClusterWide Accept(notes::COMPACTION),
+    "log.cleaner.max.compaction.lag.ms" Long "9223372036854775807" [AtLeast(1)] ClusterWide Honour,
         "The longest time a record stays uncompacted, unless the topic says otherwise.";
 };

@@ -1,15 +1,12 @@
 //! Why a config is accepted without an effect, or refused. Each reason is one sentence that the broker prints when the
 //! config is set, and that the reference pages show.
 
+pub(super) const ASSIGNMENT: &str = "a group that has changed is assigned anew at once";
 pub(super) const AUTHORIZER: &str = "ottla does not check access rules yet, and would serve everybody";
-pub(super) const CLEANER: &str = "how ottla compacts is not tuned by this";
-pub(super) const COMPACTION: &str = "logs are not compacted yet; the value is kept and shown";
-pub(super) const CONNECTION_RATE: &str = "connections are bounded by their number, not by their rate";
-pub(super) const CONSUMER: &str =
-    "the consumer group protocol (KIP-848) is not served yet; classic groups are";
 pub(super) const COORDINATOR: &str = "the coordinator's log is not tuned by this";
 pub(super) const CORDON: &str = "every log directory takes new partitions";
-pub(super) const GROUPKINDS: &str = "classic groups are always on, the newer kinds are not served yet";
+pub(super) const GROUPKINDS: &str =
+    "classic and consumer groups are always on, the newer kinds are not served yet";
 pub(super) const JVM: &str = "it names a class or a setting of the Java runtime, which ottla does not have";
 pub(super) const METRICS: &str = "ottla measures by itself and loads no reporters";
 pub(super) const MOVEDIRS: &str = "replicas are not moved between log directories yet";
@@ -24,6 +21,7 @@ pub(super) const QUEUED_REQUESTS: &str =
     "requests are bounded for each connection, and all together by `queued.max.request.bytes`";
 pub(super) const QUORUM: &str = "a single node is its own controller and votes alone";
 pub(super) const QUOTA: &str = "client quotas are not enforced yet";
+pub(super) const REGEX: &str = "expressions are resolved when the topics change";
 pub(super) const REPLICATION: &str = "a single node replicates to nobody";
 pub(super) const ROLES: &str = "every node is broker and controller";
 pub(super) const RUNTIME: &str = "one runtime with a thread per core does all work";

@@ -2,7 +2,7 @@
 
 use super::super::row::{
     Row,
-    Support::{Accept, Refuse},
+    Support::{Accept, Honour, Refuse},
     rows,
 };
 use super::super::value::Rule::{Any, AtLeast, Between, OneOf, OneOfAnyCase};
@@ -169,9 +169,9 @@ pub(super) const SECURITY: &[Row] = rows! {
         "How often expired delegation tokens are removed.";
     "client.quota.callback.class" Class null [Any] ReadOnly Refuse(notes::PLUGIN_QUOTA),
         "The Java class that sets the quotas of clients.";
-    "quota.window.num" Int "11" [AtLeast(1)] ReadOnly Accept(notes::QUOTA),
-        "Samples by which a client's rate is measured.";
-    "quota.window.size.seconds" Int "1" [AtLeast(1)] ReadOnly Accept(notes::QUOTA),
+    "quota.window.num" Int "11" [AtLeast(1)] ReadOnly Honour,
+        "Samples by which the rate of new connections is measured.";
+    "quota.window.size.seconds" Int "1" [AtLeast(1)] ReadOnly Honour,
         "The time that each of those samples covers.";
     "replication.quota.window.num" Int "11" [AtLeast(1)] ReadOnly Accept(notes::QUOTA),
         "Samples by which replication traffic is measured.";

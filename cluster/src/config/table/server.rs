@@ -38,9 +38,9 @@ pub(super) const SERVER: &[Row] = rows! {
     "max.connections.per.ip.overrides" Text "" [AddressCounts] ClusterWide Honour,
         "Other limits for single addresses, as `address:count` pairs.";
     "max.connections" Int "2147483647" [AtLeast(0)] ClusterWide Honour,
-        "The number of connections that the broker holds open.";
-    "max.connection.creation.rate" Int "2147483647" [AtLeast(0)] ClusterWide Accept(notes::CONNECTION_RATE),
-        "The number of connections that the broker accepts in a second.";
+        "The number of connections that the broker holds open; a listener can have its own, as `listener.name.NAME.max.connections`.";
+    "max.connection.creation.rate" Int "2147483647" [AtLeast(0)] ClusterWide Honour,
+        "The number of connections that the broker takes in a second, on average over the quota window; more are served later.";
     "connections.max.idle.ms" Long "600000" [Any] ReadOnly Honour,
         "How long a connection may be silent before it is closed.";
     "connection.failed.authentication.delay.ms" Int "100" [AtLeast(0)] ReadOnly Accept(notes::SECURITY),

@@ -41,19 +41,19 @@ pub(super) const TOPIC: &[Row] = rows! {
     "index.interval.bytes" Int "4096" [AtLeast(0)] ReadOnly Honour,
         from [Same "log.index.interval.bytes"]
         "How many bytes of log lie between two entries of the offset index.";
-    "delete.retention.ms" Long "86400000" [AtLeast(0)] ReadOnly Accept(notes::COMPACTION),
+    "delete.retention.ms" Long "86400000" [AtLeast(0)] ReadOnly Honour,
         from [Same "log.cleaner.delete.retention.ms"]
         "How long a tombstone outlives the compaction that first met it.";
-    "min.compaction.lag.ms" Long "0" [AtLeast(0)] ReadOnly Accept(notes::COMPACTION),
+    "min.compaction.lag.ms" Long "0" [AtLeast(0)] ReadOnly Honour,
         from [Same "log.cleaner.min.compaction.lag.ms"]
         "How long a record is safe from compaction.";
-    "max.compaction.lag.ms" Long "9223372036854775807" [AtLeast(1)] ReadOnly Accept(notes::COMPACTION),
+    "max.compaction.lag.ms" Long "9223372036854775807" [AtLeast(1)] ReadOnly Honour,
         from [Same "log.cleaner.max.compaction.lag.ms"]
         "The longest time a record may stay out of reach of compaction.";
     "file.delete.delay.ms" Long "60000" [AtLeast(0)] ReadOnly Honour,
         from [Same "log.segment.delete.delay.ms"]
         "How long a deleted segment's files stay on disk before they are unlinked.";
-    "min.cleanable.dirty.ratio" Double "0.5" [RealBetween(0.0, 1.0)] ReadOnly Accept(notes::COMPACTION),
+    "min.cleanable.dirty.ratio" Double "0.5" [RealBetween(0.0, 1.0)] ReadOnly Honour,
         from [Same "log.cleaner.min.cleanable.ratio"]
         "The share of a log that must be uncompacted before the cleaner takes it up.";
     "cleanup.policy" List "delete" [OneOf(&["compact", "delete"])] ReadOnly Honour,
