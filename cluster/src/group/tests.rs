@@ -1,6 +1,8 @@
 //! Groups as their clients see them, event by event.
 
+mod consumer;
 mod membership;
+mod migration;
 mod offsets;
 mod static_members;
 
@@ -73,16 +75,21 @@ impl World {
         }
     }
 
-    /// Says of every append so far what became of it.
+    /// Says of every append so far what became of it, and of those that follow from that when all goes well.
     fn commit(&mut self, outcome: Result<(), ErrorCode>) {
         self.settle();
-        for (id, records) in std::mem::take(&mut self.appended) {
-            if outcome.is_ok() {
-                self.log.extend(records);
+        while !self.appended.is_empty() {
+            for (id, records) in std::mem::take(&mut self.appended) {
+                if outcome.is_ok() {
+                    self.log.extend(records);
+                }
+                self.shard.handle_appended(self.now(), id, outcome);
             }
-            self.shard.handle_appended(self.now(), id, outcome);
+            self.settle();
+            if outcome.is_err() {
+                return;
+            }
         }
-        self.settle();
     }
 
     fn pass(&mut self, ms: u64) {

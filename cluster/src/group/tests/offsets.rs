@@ -11,7 +11,7 @@ use ottla_protocol::messages::offset_fetch::{OffsetFetchRequestGroup, OffsetFetc
 
 use super::*;
 
-fn commit_of(generation: i32, member: &str, offset: i64, metadata: &str) -> OffsetCommitRequest {
+pub(super) fn commit_of(generation: i32, member: &str, offset: i64, metadata: &str) -> OffsetCommitRequest {
     let partition = OffsetCommitRequestPartition {
         partition_index: 0,
         committed_offset: offset,
@@ -38,7 +38,7 @@ impl World {
         self.settle();
     }
 
-    fn committed(&mut self) -> ErrorCode {
+    pub(super) fn committed(&mut self) -> ErrorCode {
         match self.answer("commit") {
             Some(Answer::Commit(response)) => response.topics[0].partitions[0].error_code,
             other => panic!("{other:?} is no OffsetCommit response"),
