@@ -11,6 +11,7 @@
 //! requests in flight, the bytes queued for a client that does not read, and how long one poll may hold its worker.
 //! It is *not* where an API is understood; that is [`crate::handlers`].
 
+mod creation_rate;
 mod frame_reader;
 mod handle;
 mod pending_replies;
@@ -23,6 +24,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 
+pub(crate) use self::creation_rate::{CreationRate, RateWindow, UNLIMITED};
 pub(crate) use self::frame_reader::FrameError;
 use self::frame_reader::FrameReader;
 pub(crate) use self::handle::{ConnectionHandle, Signal};

@@ -6,14 +6,26 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use ottla_cluster::config::BrokerConfig;
+
+use crate::connection::{RateWindow, UNLIMITED};
 
 /// What stays free of the process's file descriptors for logs, when connections are not bounded otherwise.
 const DESCRIPTORS_KEPT: usize = 9 * 1024;
 
 /// The pool of request memory when `queued.max.request.bytes` leaves the choice to the broker.
 const REQUEST_MEMORY_BYTES: usize = 256 << 20;
+
+/// The bounds of one listener, beside those of the broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ListenerLimits {
+    /// `listener.name.NAME.max.connections`.
+    pub(crate) connections_max: usize,
+    /// `listener.name.NAME.max.connection.creation.rate`.
+    pub(crate) connection_creation_rate: u32,
+}
 
 /// See the module.
 #[derive(Debug, Clone)]
@@ -28,6 +40,12 @@ pub(crate) struct Limits {
     pub(crate) connections_max_per_ip: usize,
     /// `max.connections.per.ip.overrides`.
     pub(crate) connections_max_per_ip_overrides: BTreeMap<IpAddr, usize>,
+    /// `max.connection.creation.rate`.
+    pub(crate) connection_creation_rate: u32,
+    /// How that rate is measured.
+    pub(crate) creation_window: RateWindow,
+    /// What is set for single listeners.
+    listeners: BTreeMap<String, ListenerLimits>,
     /// `connections.max.idle.ms`.
     pub(crate) connections_max_idle_ms: u64,
     /// `fetch.max.bytes`: the most record bytes in one response.
@@ -52,12 +70,23 @@ impl Limits {
         let affordable = (descriptors_max / 2).max(descriptors_max.saturating_sub(DESCRIPTORS_KEPT)).max(1);
         let request_memory =
             config.queued_max_request_bytes.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+        let sample = Duration::from_secs(u64::from(config.quota_window_size_seconds));
         Limits {
             request_bytes_max: config.socket_request_max_bytes,
             request_memory_bytes: request_memory.unwrap_or(REQUEST_MEMORY_BYTES),
             connections_max: config.max_connections.min(affordable),
             connections_max_per_ip: config.max_connections_per_ip,
             connections_max_per_ip_overrides: config.max_connections_per_ip_overrides.clone(),
+            connection_creation_rate: config.max_connection_creation_rate,
+            creation_window: RateWindow {
+                full_samples: sample * config.quota_window_num.saturating_sub(1),
+                sample,
+            },
+            listeners: config
+                .listeners
+                .iter()
+                .filter_map(|listener| of_listener(config, &listener.name))
+                .collect(),
             connections_max_idle_ms: config.connections_max_idle_ms.unwrap_or(u64::MAX),
             fetch_bytes_max: config.fetch_max_bytes as usize,
             in_flight_requests_max: config.ottla_connection_inflight_requests_max,
@@ -73,6 +102,12 @@ impl Limits {
         self.connections_max_per_ip_overrides.get(&address).copied().unwrap_or(self.connections_max_per_ip)
     }
 
+    /// The bounds of one listener; none where nothing is set.
+    pub(crate) fn of_listener(&self, name: &str) -> ListenerLimits {
+        let unbounded = ListenerLimits { connections_max: usize::MAX, connection_creation_rate: UNLIMITED };
+        self.listeners.get(name).copied().unwrap_or(unbounded)
+    }
+
     /// Whether a frame of which `arrived` bytes have come in `elapsed_ms` is to be given up.
     pub(crate) fn is_too_slow(&self, elapsed_ms: u64, arrived: usize) -> bool {
         let paced_ms = elapsed_ms.saturating_sub(self.frame_grace_ms);
@@ -83,6 +118,19 @@ impl Limits {
     pub(crate) fn sweep_interval_ms(&self) -> u64 {
         (self.connections_max_idle_ms.min(self.frame_grace_ms) / 4).clamp(10, 1000)
     }
+}
+
+fn of_listener(config: &BrokerConfig, name: &str) -> Option<(String, ListenerLimits)> {
+    let connections_max = config.of_listener(name, "max.connections");
+    let rate = config.of_listener(name, "max.connection.creation.rate");
+    if connections_max.is_none() && rate.is_none() {
+        return None;
+    }
+    let limits = ListenerLimits {
+        connections_max: connections_max.map_or(usize::MAX, |max| usize::try_from(max).unwrap_or(0)),
+        connection_creation_rate: rate.map_or(UNLIMITED, |rate| u32::try_from(rate).unwrap_or(0)),
+    };
+    Some((name.to_owned(), limits))
 }
 
 #[cfg(test)]
@@ -115,5 +163,17 @@ mod tests {
             limits(&[("max.connections.per.ip", "100"), ("max.connections.per.ip.overrides", "10.0.0.1:7")]);
         assert_eq!(limits.connections_max_of(address), 7);
         assert_eq!(limits.connections_max_of("10.0.0.2".parse().unwrap()), 100);
+    }
+
+    #[test]
+    fn a_listener_has_bounds_of_its_own_where_they_are_set() {
+        let limits = limits(&[
+            ("listeners", "PLAINTEXT://:1,OUTSIDE://:2"),
+            ("listener.security.protocol.map", "PLAINTEXT:PLAINTEXT,OUTSIDE:PLAINTEXT"),
+            ("listener.name.outside.max.connections", "7"),
+        ]);
+        let outside = ListenerLimits { connections_max: 7, connection_creation_rate: UNLIMITED };
+        assert_eq!(limits.of_listener("OUTSIDE"), outside);
+        assert_eq!(limits.of_listener("PLAINTEXT").connections_max, usize::MAX);
     }
 }

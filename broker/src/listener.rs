@@ -1,7 +1,7 @@
 //! Listeners: where clients connect, and what address they are told to connect to.
 //!
-//! A listener accepts, counts the connection in, and hands the socket to a [`Connection`] task of its own. It never reads
-//! a byte. When nothing is advertised, a client is told the address that it dialled: whatever way it found to us works
+//! A listener accepts, not faster than its rate allows, counts the connection in, and hands the socket to a [`Connection`]
+//! task of its own. It never reads a byte. When nothing is advertised, a client is told the address that it dialled: whatever way it found to us works
 //! for it, through every port mapping that leads here with the same port.
 
 use std::io;
@@ -13,7 +13,7 @@ use ottla_cluster::config::listener::HostPort;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-use crate::connection::{Connection, ConnectionHandle};
+use crate::connection::{Connection, ConnectionHandle, CreationRate};
 use crate::core::Core;
 use crate::rt::net::{TcpListener, TcpStream};
 use crate::rt::time;
@@ -49,6 +49,7 @@ pub(crate) async fn accept_connections(
     socket: TcpListener,
     tasks: TaskTracker,
 ) {
+    let mut rate = CreationRate::default();
     loop {
         let accepted = tokio::select! {
             biased;
@@ -56,7 +57,17 @@ pub(crate) async fn accept_connections(
             accepted = socket.accept() => accepted,
         };
         match accepted {
-            Ok((stream, peer_addr)) => open_connection(&core, &listener, stream, peer_addr, &tasks),
+            Ok((stream, peer_addr)) => {
+                let delay = creation_delay(&core, &listener, &mut rate);
+                if !delay.is_zero() {
+                    tokio::select! {
+                        biased;
+                        () = core.stopping.cancelled() => return,
+                        () = time::sleep(delay) => {}
+                    }
+                }
+                open_connection(&core, &listener, stream, peer_addr, &tasks);
+            }
             // A client that left the queue again is its own affair.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
@@ -66,6 +77,14 @@ pub(crate) async fn accept_connections(
             }
         }
     }
+}
+
+/// How long a connection that has just come waits for its turn.
+fn creation_delay(core: &Core, listener: &Listener, rate: &mut CreationRate) -> Duration {
+    let (now, limits) = (core.clock.now(), core.connection_limits());
+    let of_listener = limits.of_listener(&listener.name).connection_creation_rate;
+    let delay = rate.take(now, of_listener, limits.creation_window);
+    core.connections.creation_delay(now, &limits).max(delay)
 }
 
 fn open_connection(

@@ -1,17 +1,22 @@
-//! All open connections: how many there are, how many from one address, which of them have not moved for long.
+//! All open connections: how many there are, how many from one address or at one listener, which of them have not moved
+//! for long.
 //!
-//! It enforces `max.connections`, `max.connections.per.ip` (with its overrides) and `connections.max.idle.ms`, and it
-//! carries the broker's word to drain. One sweep a second serves every connection's deadlines, so none needs a timer.
+//! It enforces `max.connections` (the broker's and each listener's), `max.connections.per.ip` (with its overrides) and
+//! `connections.max.idle.ms`, and it carries the broker's word to drain. One sweep a second serves every connection's deadlines, so none needs a timer.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
+use ottla_cluster::time::Monotonic;
 use parking_lot::Mutex;
 
+use super::creation_rate::CreationRate;
 use super::handle::{ConnectionHandle, Signal};
 use crate::clock::Clock;
 use crate::limits::Limits;
+use crate::listener::Listener;
 
 /// Why a connection was closed before its first byte was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -19,6 +24,9 @@ pub(crate) enum RefusedConnection {
     /// `max.connections`.
     #[error("the broker has max.connections={0} connections")]
     BrokerFull(usize),
+    /// `listener.name.NAME.max.connections`.
+    #[error("the listener has its max.connections={0} connections")]
+    ListenerFull(usize),
     /// `max.connections.per.ip` or its override.
     #[error("{address} has its maximum of {max} connections")]
     AddressFull {
@@ -36,6 +44,7 @@ pub(crate) enum RefusedConnection {
 struct Open {
     connections: HashMap<u64, Arc<ConnectionHandle>, foldhash::fast::RandomState>,
     per_address: HashMap<IpAddr, usize, foldhash::fast::RandomState>,
+    per_listener: HashMap<String, usize, foldhash::fast::RandomState>,
     next_id: u64,
     draining: bool,
 }
@@ -44,6 +53,7 @@ struct Open {
 #[derive(Debug, Default)]
 pub(crate) struct ConnectionRegistry {
     open: Mutex<Open>,
+    creation: Mutex<CreationRate>,
 }
 
 /// Keeps a connection counted until it is dropped.
@@ -52,6 +62,7 @@ pub(crate) struct Registration {
     registry: Arc<ConnectionRegistry>,
     id: u64,
     address: IpAddr,
+    listener: Arc<Listener>,
 }
 
 impl ConnectionRegistry {
@@ -69,16 +80,29 @@ impl ConnectionRegistry {
         if open.connections.len() >= limits.connections_max {
             return Err(RefusedConnection::BrokerFull(limits.connections_max));
         }
+        let listener = &connection.listener;
+        let at_listener = open.per_listener.get(&listener.name).copied().unwrap_or(0);
+        let max = limits.of_listener(&listener.name).connections_max;
+        if at_listener >= max {
+            return Err(RefusedConnection::ListenerFull(max));
+        }
         let max = limits.connections_max_of(address);
         let count = open.per_address.entry(address).or_insert(0);
         if *count >= max {
             return Err(RefusedConnection::AddressFull { address, max });
         }
         *count += 1;
+        open.per_listener.insert(listener.name.clone(), at_listener + 1);
         let id = open.next_id;
         open.next_id += 1;
         open.connections.insert(id, Arc::clone(connection));
-        Ok(Registration { registry: Arc::clone(self), id, address })
+        Ok(Registration { registry: Arc::clone(self), id, address, listener: Arc::clone(listener) })
+    }
+
+    /// How long a connection that comes `now` has to wait for the rate of the broker. That of its listener is the
+    /// listener's business.
+    pub(crate) fn creation_delay(&self, now: Monotonic, limits: &Limits) -> Duration {
+        self.creation.lock().take(now, limits.connection_creation_rate, limits.creation_window)
     }
 
     /// How many connections are open.
@@ -108,9 +132,12 @@ impl ConnectionRegistry {
         }
     }
 
-    fn deregister(&self, id: u64, address: IpAddr) {
+    fn deregister(&self, id: u64, address: IpAddr, listener: &str) {
         let mut open = self.open.lock();
         open.connections.remove(&id);
+        if let Some(count) = open.per_listener.get_mut(listener) {
+            *count -= 1;
+        }
         if let Some(count) = open.per_address.get_mut(&address) {
             *count -= 1;
             if *count == 0 {
@@ -122,6 +149,6 @@ impl ConnectionRegistry {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        self.registry.deregister(self.id, self.address);
+        self.registry.deregister(self.id, self.address, &self.listener.name);
     }
 }

@@ -10,6 +10,7 @@
 mod support;
 
 mod bombs;
+mod connection_rate;
 mod frames;
 mod lying_batches;
 mod misbehaviour;
