@@ -8,6 +8,7 @@
 mod support;
 
 mod clock;
+mod compaction;
 mod concurrency;
 mod directories;
 mod faults;
