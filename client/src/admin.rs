@@ -1,15 +1,17 @@
-//! Administration of a cluster: topics, configs, offsets, records, log directories.
+//! Administration of a cluster: topics, configs, offsets, records, groups, log directories.
 //!
 //! Each call takes many resources and answers for each of them, as Kafka does: one bad topic name does not spoil the
 //! rest. The outer error is for calls that got no answer at all. Calls go to the broker that can answer them (controller,
-//! leader, or any) and are tried again while that can help, up to the client's `api_timeout`.
+//! leader, coordinator, or any) and are tried again while that can help, up to the client's `api_timeout`.
 
 mod cluster;
 mod configs;
+mod groups;
 mod offsets;
 mod topics;
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ottla_protocol::codec::Request;
@@ -18,6 +20,9 @@ use ottla_protocol::{BrokerId, ErrorCode};
 pub use cluster::{BrokerLogDirs, ClusterDescription, LogDirDescription, ReplicaSize};
 pub use configs::{
     AlterOperation, ConfigEntry, ConfigResource, ConfigSource, ConfigSynonym, ConfigType, ConfigValue,
+};
+pub use groups::{
+    GroupDescription, GroupFilter, GroupState, GroupType, ListedGroup, MemberDescription, MemberToRemove,
 };
 pub use offsets::{ListedOffset, OffsetSpec};
 pub use topics::{CreatedTopic, NewTopic};
@@ -43,6 +48,7 @@ pub type PerResource<T> = Vec<(String, Result<T>)>;
 #[derive(Debug, Clone)]
 pub struct Admin {
     client: Client,
+    coordinators: Arc<groups::Coordinators>,
 }
 
 impl Client {
@@ -54,7 +60,7 @@ impl Client {
 
 impl Admin {
     pub(crate) fn new(client: Client) -> Admin {
-        Admin { client }
+        Admin { client, coordinators: Arc::default() }
     }
 
     fn request_timeout(&self) -> Duration {

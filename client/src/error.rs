@@ -22,6 +22,7 @@ struct Details {
     kind: ErrorKind,
     operation: &'static str,
     broker: Option<String>,
+    group: Option<String>,
     topic: Option<String>,
     partition: Option<i32>,
     offset: Option<i64>,
@@ -167,6 +168,7 @@ impl ClientError {
             kind,
             operation,
             broker: None,
+            group: None,
             topic: None,
             partition: None,
             offset: None,
@@ -196,6 +198,12 @@ impl ClientError {
         self
     }
 
+    /// The same error, for `group`.
+    pub(crate) fn for_group(mut self, group: impl fmt::Display) -> Self {
+        Arc::make_mut(&mut self.0).group = Some(group.to_string());
+        self
+    }
+
     /// The same error, for `topic`.
     pub(crate) fn for_topic(mut self, topic: impl fmt::Display) -> Self {
         Arc::make_mut(&mut self.0).topic = Some(topic.to_string());
@@ -222,6 +230,11 @@ impl ClientError {
     /// What was asked for, e.g. `produce`.
     pub fn operation(&self) -> &'static str {
         self.0.operation
+    }
+
+    /// The group, where one is concerned.
+    pub fn group(&self) -> Option<&str> {
+        self.0.group.as_deref()
     }
 
     /// The topic, where one is concerned.
@@ -256,6 +269,9 @@ impl ClientError {
 impl fmt::Display for ClientError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0.operation)?;
+        if let Some(group) = &self.0.group {
+            write!(f, " {group}")?;
+        }
         match (&self.0.topic, self.0.partition) {
             (Some(topic), Some(partition)) => write!(f, " {topic}-{partition}")?,
             (Some(topic), None) => write!(f, " {topic}")?,

@@ -26,7 +26,8 @@ mod transport;
 
 pub use admin::{
     Admin, AlterOperation, BrokerLogDirs, ClusterDescription, ConfigEntry, ConfigResource, ConfigSource,
-    ConfigSynonym, ConfigType, ConfigValue, CreatedTopic, ListedOffset, LogDirDescription, NewTopic,
+    ConfigSynonym, ConfigType, ConfigValue, CreatedTopic, GroupDescription, GroupFilter, GroupState,
+    GroupType, ListedGroup, ListedOffset, LogDirDescription, MemberDescription, MemberToRemove, NewTopic,
     OffsetSpec, PerResource, ReplicaSize,
 };
 pub use backoff::Backoff;

@@ -21,6 +21,8 @@ mod question;
 mod sticky;
 mod subscription;
 mod topics;
+#[cfg(test)]
+mod transcript;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -33,10 +35,12 @@ use tokio::sync::{Notify, watch};
 
 pub use self::api::PendingCommit;
 use self::coordinator::Coordinator;
-use self::effect::{Identity, Membership, Settings};
+pub(crate) use self::effect::Identity;
+use self::effect::{Membership, Settings};
 pub use self::listener::{RebalanceListener, Rebalancing};
 pub(super) use self::membership::run;
 pub use self::offsets::OffsetAndMetadata;
+pub(crate) use self::offsets::{COMMIT_VERSION_MAX, FETCH_VERSION_MAX, commit_codes, commit_request};
 use self::subscription::Subscription;
 use super::config::{ConsumerConfig, GroupProtocol};
 use super::{Handle, Inner};
