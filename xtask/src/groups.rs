@@ -158,7 +158,8 @@ fn is_of_type(clients: &Clients<'_>, group: &str, name: &str) -> Result<(), Fail
     let mut command = clients.apache.tool("consumer-groups")?;
     command.args(["--bootstrap-server", &clients.bootstrap.to_string(), "--list", "--type", name]);
     let printed = capture(&mut command)?;
-    if printed.lines().any(|line| line.trim() == group) {
+    let row = |line: &str| line.split_whitespace().map(str::to_lowercase).eq([group, name].map(str::to_owned));
+    if printed.lines().any(row) {
         println!("  {group} is a {name} group");
         return Ok(());
     }
