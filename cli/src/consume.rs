@@ -2,8 +2,10 @@
 //!
 //! Where to begin and to end is settled per partition before the first record: offsets, ends and times become offsets by
 //! asking the brokers. A partition that has reached its end is paused; when all have, the command is done. Ctrl-C ends it
-//! cleanly at any time, and so does a reader that goes away.
+//! cleanly at any time, and so does a reader that goes away. As a member of a group (`group`) the command begins where the
+//! group is and commits what it has written.
 
+mod group;
 mod span;
 
 use std::collections::BTreeMap;
@@ -11,7 +13,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
-use ottla_client::{Consumer, ConsumerConfig, IsolationLevel, Offset, RecordBatch, TopicPartition};
+use ottla_client::{Consumer, ConsumerConfig, IsolationLevel, Offset, Record, RecordBatch, TopicPartition};
 
 use crate::arguments::ClusterArguments;
 use crate::bound::Bound;
@@ -21,6 +23,7 @@ use crate::output::{Output, RecordFormat};
 use crate::produce::Pace;
 use crate::progress::{Progress, Total};
 use crate::units::{PartitionList, Rate};
+use group::GroupArguments;
 use span::Span;
 
 /// How long one poll waits; between polls the ends are looked at.
@@ -32,14 +35,17 @@ Examples:
   ottla consume flights --from -10 --exit-at-end     the last ten of each partition
   ottla consume flights --from -2h --to latest       the last two hours
   ottla consume flights --from 2013-01-01 -n 100 --format json | jq .value
-  ottla consume flights --partitions 0,3-5 --from 42 -K '\\t'";
+  ottla consume flights --partitions 0,3-5 --from 42 -K '\\t'
+  ottla consume flights weather --group billing      share the topics with the group's other members
+  ottla consume --regex 'flights-.*' --group billing topics that match, also those that come later";
 
 /// `ottla consume`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct ConsumeArguments {
-    /// Topic
-    pub topic: String,
+    /// Topics
+    #[arg(required = true, value_name = "TOPIC")]
+    pub topics: Vec<String>,
     /// Only these partitions, e.g. 0,2,5-9
     #[arg(short, long, value_parser = crate::units::partitions, value_name = "LIST")]
     pub partitions: Option<PartitionList>,
@@ -79,6 +85,9 @@ pub(crate) struct ConsumeArguments {
     /// No progress, no summary
     #[arg(short, long)]
     pub quiet: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub group: GroupArguments,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub cluster: ClusterArguments,
@@ -127,11 +136,19 @@ impl ConsumeArguments {
 
 /// Runs the command.
 pub(crate) async fn run(arguments: ConsumeArguments) -> Result<(), Failure> {
+    arguments.group.check(&arguments)?;
     let output = Output::open(arguments.output_file.as_deref(), arguments.record_format()?)?;
     let client = connect(&arguments.cluster).await?;
-    let topic = client.topic(&arguments.topic).await?;
+    if arguments.group.is_member() {
+        return group::run(&client, &arguments, output).await;
+    }
     let wanted = arguments.partitions.as_ref().map(|list| list.0.as_slice());
-    let spans = span::settle(&client.admin(), &topic, wanted, arguments.from, arguments.end()).await?;
+    let mut spans = Vec::new();
+    for topic in &arguments.topics {
+        let topic = client.topic(topic).await?;
+        let (from, end) = (arguments.from, arguments.end());
+        spans.extend(span::settle(&client.admin(), &topic, wanted, from, end).await?);
+    }
     let total = match (arguments.count, span::offsets_between(&spans)) {
         (Some(count), between) => Total::Records(between.map_or(count, |between| between.min(count))),
         (None, Some(between)) => Total::Records(between),
@@ -142,46 +159,82 @@ pub(crate) async fn run(arguments: ConsumeArguments) -> Result<(), Failure> {
     consumer.assign(open.iter().map(|span| (span.partition.clone(), span.start)));
     let mut reading = Reading {
         ends: open.iter().map(|span| (span.partition.clone(), span.end)).collect(),
-        read: 0,
-        read_bytes: 0,
-        left: arguments.count,
-        pace: arguments.rate.map(|rate| Pace::new(rate, Instant::now())),
-        progress: Progress::start("read", total, arguments.quiet),
+        sink: Sink::new(&arguments, output, total),
         consumer,
-        output,
     };
     let outcome = tokio::select! {
         outcome = reading.run() => outcome.map(|()| ""),
         _ = tokio::signal::ctrl_c() => Ok(" (interrupted)"),
     };
-    let flushed = reading.output.flush();
-    // A batch may have been cut short.
-    reading.progress.advance_to(reading.read, reading.read_bytes, 0);
-    reading.progress.finish(outcome.as_ref().map_or("", |note| note));
+    let flushed = reading.sink.output.flush();
+    reading.sink.finish(&outcome);
     outcome.map(drop).and(flushed)
 }
 
-struct Reading {
-    consumer: Consumer,
+/// Where records go, and how many went.
+struct Sink {
     output: Output,
     progress: Progress,
     pace: Option<Pace>,
-    /// The partitions still being read and where each ends.
-    ends: BTreeMap<TopicPartition, Option<Offset>>,
     read: u64,
     read_bytes: u64,
     /// Records still to be read.
     left: Option<u64>,
 }
 
+impl Sink {
+    fn new(arguments: &ConsumeArguments, output: Output, total: Total) -> Sink {
+        Sink {
+            output,
+            progress: Progress::start("read", total, arguments.quiet),
+            pace: arguments.rate.map(|rate| Pace::new(rate, Instant::now())),
+            read: 0,
+            read_bytes: 0,
+            left: arguments.count,
+        }
+    }
+
+    /// Writes one record, in time.
+    async fn write(&mut self, partition: &TopicPartition, record: &Record) -> Result<(), Failure> {
+        let size = record.key.as_ref().map_or(0, |key| key.len())
+            + record.value.as_ref().map_or(0, |value| value.len());
+        if let Some(pace) = &mut self.pace {
+            pace.wait(size as u64).await;
+        }
+        self.output.write(partition, record)?;
+        self.read += 1;
+        self.read_bytes += size as u64;
+        self.left = self.left.map(|left| left - 1);
+        Ok(())
+    }
+
+    /// Shows how far it is; `before` were read when it was shown last.
+    fn advance(&mut self, before: u64) {
+        self.progress.advance_to(self.read, self.read_bytes, self.read - before);
+    }
+
+    fn finish(mut self, outcome: &Result<&str, Failure>) {
+        // A batch may have been cut short.
+        self.advance(self.read);
+        self.progress.finish(outcome.as_ref().map_or("", |note| note));
+    }
+}
+
+struct Reading {
+    consumer: Consumer,
+    sink: Sink,
+    /// The partitions still being read and where each ends.
+    ends: BTreeMap<TopicPartition, Option<Offset>>,
+}
+
 impl Reading {
     async fn run(&mut self) -> Result<(), Failure> {
-        while !self.ends.is_empty() && self.left != Some(0) {
+        while !self.ends.is_empty() && self.sink.left != Some(0) {
             let batch = match self.consumer.poll(Duration::ZERO).await? {
                 Some(batch) => Some(batch),
                 None => {
                     // Nothing at hand: let the reader see what there is.
-                    self.output.flush()?;
+                    self.sink.output.flush()?;
                     self.consumer.poll(POLL_WAIT).await?
                 }
             };
@@ -196,23 +249,15 @@ impl Reading {
     async fn take(&mut self, batch: &RecordBatch) -> Result<(), Failure> {
         let partition = batch.topic_partition();
         let Some(end) = self.ends.get(partition).copied() else { return Ok(()) };
-        let before = self.read;
+        let before = self.sink.read;
         for record in batch.records()? {
             let record = record?;
-            if end.is_some_and(|end| record.offset >= end) || self.left == Some(0) {
+            if end.is_some_and(|end| record.offset >= end) || self.sink.left == Some(0) {
                 break;
             }
-            let size = record.key.as_ref().map_or(0, |key| key.len())
-                + record.value.as_ref().map_or(0, |value| value.len());
-            if let Some(pace) = &mut self.pace {
-                pace.wait(size as u64).await;
-            }
-            self.output.write(partition, &record)?;
-            self.read += 1;
-            self.read_bytes += size as u64;
-            self.left = self.left.map(|left| left - 1);
+            self.sink.write(partition, &record).await?;
         }
-        self.progress.advance_to(self.read, self.read_bytes, self.read - before);
+        self.sink.advance(before);
         if end.is_some_and(|end| batch.next_offset() >= end) {
             self.end(partition.clone());
         }

@@ -34,6 +34,11 @@ impl RecordBatch {
         &self.batch
     }
 
+    /// The consumer's position when it was handed out: no record comes from before it.
+    pub fn first_offset(&self) -> Offset {
+        self.from
+    }
+
     /// The offset behind its last record.
     pub fn next_offset(&self) -> Offset {
         self.batch.header().next_offset()

@@ -267,6 +267,7 @@ impl ConsumerMembership {
             return self.refused(now, response.error_code, response.error_message.as_deref());
         }
         self.attempts = 0;
+        self.ownership.ask_again();
         self.epoch = response.member_epoch;
         if let Ok(interval @ 1..) = u64::try_from(response.heartbeat_interval_ms) {
             self.heartbeat_interval = Duration::from_millis(interval);

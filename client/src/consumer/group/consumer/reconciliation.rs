@@ -19,6 +19,8 @@ pub(super) struct Ownership {
     owned: BTreeMap<(TopicId, PartitionIndex), TopicName>,
     target: Target,
     names: BTreeMap<TopicId, TopicName>,
+    /// Topics whose names were asked for.
+    asked: BTreeSet<TopicId>,
 }
 
 /// What to do next.
@@ -26,7 +28,7 @@ pub(super) struct Ownership {
 pub(super) struct Step {
     pub(super) revoked: Vec<TopicPartition>,
     pub(super) added: Vec<TopicPartition>,
-    /// Topics whose names have to be learned first.
+    /// Topics whose names have to be learned first; each is asked for once, until [`Ownership::ask_again`].
     pub(super) unknown: BTreeSet<TopicId>,
 }
 
@@ -39,6 +41,11 @@ impl Ownership {
     /// These are the names of topics.
     pub(super) fn name(&mut self, names: BTreeMap<TopicId, TopicName>) {
         self.names.extend(names);
+    }
+
+    /// Names that did not come are asked for again.
+    pub(super) fn ask_again(&mut self) {
+        self.asked.clear();
     }
 
     /// The next step; what it says counts as done.
@@ -57,7 +64,8 @@ impl Ownership {
                 continue;
             }
             match self.names.get(id) {
-                None => drop(step.unknown.insert(*id)),
+                None if self.asked.insert(*id) => drop(step.unknown.insert(*id)),
+                None => {}
                 Some(name) => {
                     step.added.push(TopicPartition::new(name.clone(), *index));
                     self.owned.insert((*id, *index), name.clone());
@@ -148,6 +156,9 @@ mod tests {
         ownership.set_target(target(&[(1, 0), (2, 5)]));
         let step = ownership.next_step();
         assert_eq!((&*show(&step.added), step.unknown.len()), ("flights-0 ", 1));
+        assert_eq!(ownership.next_step(), Step::default(), "asked for once");
+        ownership.ask_again();
+        assert_eq!(ownership.next_step().unknown.len(), 1);
         ownership.name([(id(2), TopicName::new("weather").expect("legal"))].into());
         assert_eq!(show(&ownership.next_step().added), "weather-5 ");
     }
