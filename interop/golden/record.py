@@ -20,8 +20,10 @@ APIS = {
     21: "delete_records", 22: "init_producer_id", 23: "offset_for_leader_epoch", 24: "add_partitions_to_txn",
     25: "add_offsets_to_txn", 26: "end_txn", 28: "txn_offset_commit", 32: "describe_configs", 33: "alter_configs",
     35: "describe_log_dirs", 37: "create_partitions", 42: "delete_groups", 44: "incremental_alter_configs",
-    47: "offset_delete", 60: "describe_cluster", 61: "describe_producers", 68: "consumer_group_heartbeat",
-    69: "consumer_group_describe", 75: "describe_topic_partitions",
+    47: "offset_delete", 48: "describe_client_quotas", 49: "alter_client_quotas",
+    50: "describe_user_scram_credentials", 60: "describe_cluster", 61: "describe_producers",
+    68: "consumer_group_heartbeat", 69: "consumer_group_describe", 74: "list_config_resources",
+    75: "describe_topic_partitions",
 }
 LARGEST_FRAME = 4096
 

@@ -7,21 +7,31 @@ import java.util.Set;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.AlterConfigOp;
 import org.apache.kafka.clients.admin.ConfigEntry;
+import org.apache.kafka.clients.admin.ListConfigResourcesOptions;
 import org.apache.kafka.clients.admin.NewPartitions;
 import org.apache.kafka.clients.admin.NewTopic;
 import org.apache.kafka.clients.admin.OffsetSpec;
 import org.apache.kafka.clients.admin.RecordsToDelete;
+import org.apache.kafka.clients.admin.ScramCredentialInfo;
+import org.apache.kafka.clients.admin.ScramMechanism;
+import org.apache.kafka.clients.admin.UserScramCredentialUpsertion;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.config.ConfigResource;
 import org.apache.kafka.common.header.internals.RecordHeader;
+import org.apache.kafka.common.quota.ClientQuotaAlteration;
+import org.apache.kafka.common.quota.ClientQuotaEntity;
+import org.apache.kafka.common.quota.ClientQuotaFilter;
+import org.apache.kafka.common.quota.ClientQuotaFilterComponent;
 import org.apache.kafka.common.serialization.StringDeserializer;
 import org.apache.kafka.common.serialization.StringSerializer;
 
 /** Speaks every API that the Java client has and ottla serves, once, so that interop/golden/record.py sees the frames. */
 public final class Golden {
+    private static final String TIMEOUT = "consumer.session.timeout.ms";
+
     private Golden() {}
 
     public static void main(String[] arguments) throws Exception {
@@ -35,7 +45,11 @@ public final class Golden {
                 .all().get();
             admin.createPartitions(Map.of(topic, NewPartitions.increaseTo(3))).all().get();
             produce(base, topic);
-            consume(base, topic);
+            consume(base, topic, "classic", "golden-java");
+            if (System.getenv("GOLDEN_CAPPED") == null) {
+                consume(base, topic, "consumer", "golden-java-848");
+                configure(admin);
+            }
             administer(admin, topic);
         }
         System.out.println("java: every API spoken");
@@ -66,13 +80,16 @@ public final class Golden {
         }
     }
 
-    private static void consume(Properties base, String topic) {
+    private static void consume(Properties base, String topic, String protocol, String group) {
         Properties config = (Properties) base.clone();
-        config.put("group.id", "golden-java");
+        config.put("group.id", group);
+        config.put("group.protocol", protocol);
         config.put("auto.offset.reset", "earliest");
         config.put("enable.auto.commit", "false");
         config.put("fetch.max.wait.ms", "100");
-        config.put("heartbeat.interval.ms", "500");
+        if (protocol.equals("classic")) {
+            config.put("heartbeat.interval.ms", "500");
+        }
         try (var consumer = new KafkaConsumer<>(config, new StringDeserializer(), new StringDeserializer())) {
             consumer.subscribe(List.of(topic));
             int seen = 0;
@@ -88,6 +105,26 @@ public final class Golden {
             consumer.offsetsForTimes(Map.of(first, 1357034400000L));
             consumer.endOffsets(Set.of(first));
         }
+    }
+
+    /** Configs of groups, quotas and SCRAM credentials. */
+    private static void configure(Admin admin) throws Exception {
+        ConfigResource group = new ConfigResource(ConfigResource.Type.GROUP, "golden-java-848");
+        Collection<AlterConfigOp> change =
+            List.of(new AlterConfigOp(new ConfigEntry(TIMEOUT, "50000"), AlterConfigOp.OpType.SET));
+        admin.incrementalAlterConfigs(Map.of(group, change)).all().get();
+        admin.describeConsumerGroups(List.of("golden-java-848")).all().get();
+        admin.listConsumerGroupOffsets("golden-java-848").partitionsToOffsetAndMetadata().get();
+        admin.listConfigResources(Set.of(ConfigResource.Type.GROUP), new ListConfigResourcesOptions()).all().get();
+        var user = new ClientQuotaEntity(Map.of(ClientQuotaEntity.USER, "golden"));
+        var rate = new ClientQuotaAlteration.Op("producer_byte_rate", 1234.0);
+        admin.alterClientQuotas(List.of(new ClientQuotaAlteration(user, List.of(rate)))).all().get();
+        admin.describeClientQuotas(ClientQuotaFilter.contains(
+            List.of(ClientQuotaFilterComponent.ofEntity(ClientQuotaEntity.USER, "golden")))).entities().get();
+        var hashed = new ScramCredentialInfo(ScramMechanism.SCRAM_SHA_256, 4096);
+        var credential = new UserScramCredentialUpsertion("golden", hashed, "secret");
+        admin.alterUserScramCredentials(List.of(credential)).all().get();
+        admin.describeUserScramCredentials(List.of("golden")).all().get();
     }
 
     private static void administer(Admin admin, String topic) throws Exception {
