@@ -18,7 +18,7 @@ mod warm;
 mod wire;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
@@ -41,6 +41,11 @@ struct Cli {
 enum Command {
     /// Measure rows of PERFORMANCE.md §4 and keep the results.
     Run(RunArgs),
+    /// Measure clients: ours, librdkafka (feature `librdkafka`) and Java's, side by side.
+    Clients(ClientsArgs),
+    /// Be one client (started by `clients`).
+    #[command(hide = true)]
+    ClientWorker(rows::clients::Job),
     /// Be a floor's server (started by `run`).
     #[command(hide = true)]
     FloorServer { kind: FloorKind, address: SocketAddr, file: PathBuf },
@@ -86,9 +91,20 @@ struct RunArgs {
     host_network: bool,
 }
 
+#[derive(Debug, Args)]
+struct ClientsArgs {
+    #[command(flatten)]
+    run: RunArgs,
+    /// Which clients.
+    #[arg(long, value_delimiter = ',', default_value = "ottla,librdkafka,java")]
+    clients: Vec<rows::clients::Client>,
+}
+
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(arguments) => run(&arguments),
+        Command::Clients(arguments) => clients(&arguments),
+        Command::ClientWorker(job) => rows::clients::work(&job),
         Command::FloorServer { kind, address, file } => floor::serve(kind, address, &file),
         Command::Spin => loop {
             std::hint::spin_loop();
@@ -108,17 +124,7 @@ fn run(arguments: &RunArgs) -> Result<()> {
         if arguments.host_network { "host network, as asked".to_owned() } else { namespace::enter() };
     let machine = Machine::describe(network);
     let temporary = tempfile::tempdir().doing(|| "create a temporary directory".to_owned())?;
-    let work_dir = arguments.work_dir.clone().unwrap_or_else(|| temporary.path().to_owned());
-    let plan = Plan {
-        places: Places {
-            ottla: ottla_binary(arguments)?,
-            kafka_libs: arguments.kafka_libs.clone(),
-            work_dir,
-        },
-        systems: arguments.systems.clone(),
-        rounds: arguments.rounds.unwrap_or(if arguments.quick { 3 } else { 7 }),
-        quick: arguments.quick,
-    };
+    let plan = plan(arguments, temporary.path())?;
     let mut samples = Vec::new();
     let mut failures = Vec::new();
     for row in &arguments.rows {
@@ -138,6 +144,31 @@ fn run(arguments: &RunArgs) -> Result<()> {
         return Ok(());
     }
     Err(BenchError::Void(format!("rows without a result: {failures:?}")))
+}
+
+/// Clients against the brokers that were asked for.
+fn clients(arguments: &ClientsArgs) -> Result<()> {
+    let run = &arguments.run;
+    let network = if run.host_network { "host network, as asked".to_owned() } else { namespace::enter() };
+    let machine = Machine::describe(network);
+    let temporary = tempfile::tempdir().doing(|| "create a temporary directory".to_owned())?;
+    let samples = rows::clients::measure(&plan(run, temporary.path())?, &arguments.clients)?;
+    let name = run.name.clone().unwrap_or_else(|| format!("clients-{}", machine.unix_seconds));
+    rows::clients::publish(&machine, &samples, &run.results, &name)
+}
+
+fn plan(arguments: &RunArgs, temporary: &Path) -> Result<Plan> {
+    let work_dir = arguments.work_dir.clone().unwrap_or_else(|| temporary.to_owned());
+    Ok(Plan {
+        places: Places {
+            ottla: ottla_binary(arguments)?,
+            kafka_libs: arguments.kafka_libs.clone(),
+            work_dir,
+        },
+        systems: arguments.systems.clone(),
+        rounds: arguments.rounds.unwrap_or(if arguments.quick { 3 } else { 7 }),
+        quick: arguments.quick,
+    })
 }
 
 fn measure(plan: &Plan, row: u8, spinners: bool) -> Result<Vec<Sample>> {

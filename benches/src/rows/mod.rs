@@ -3,6 +3,7 @@
 //! Every row measures its systems in interleaved rounds: only the ratio of figures from one run means something on a
 //! machine whose speed drifts. A row ends by reading everything back; a difference makes the row void, not smaller.
 
+pub(crate) mod clients;
 pub(crate) mod crash;
 pub(crate) mod fetch;
 pub(crate) mod launch;
