@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use crate::bench::BenchCommand;
 pub(crate) use crate::consume::ConsumeArguments;
 pub(crate) use crate::log::LogArguments;
 pub(crate) use crate::produce::ProduceArguments;
@@ -42,6 +43,9 @@ pub(crate) enum Command {
     /// Describe the cluster: brokers, controller, log directories
     #[command(subcommand)]
     Cluster(ClusterCommand),
+    /// Measure a broker: any that speaks Kafka's protocol
+    #[command(subcommand)]
+    Bench(BenchCommand),
     /// Look into log files without a broker, Kafka's own too
     #[command(subcommand)]
     Log(LogArguments),

@@ -5,6 +5,7 @@
 //! reader that goes away (`ottla … | head`) ends the program without a word.
 
 mod arguments;
+mod bench;
 mod bound;
 mod cluster;
 mod config;
@@ -48,6 +49,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Cluster(cluster) => blocking(cluster::run(cluster)),
         Command::Produce(produce) => blocking(produce::run(*produce)),
         Command::Consume(consume) => blocking(consume::run(*consume)),
+        Command::Bench(bench) => blocking(bench::run(bench)),
         Command::Log(log) => log::run(&log),
         Command::Completions(completions) => shell::completions(&completions),
         Command::Man(man) => shell::man(&man),

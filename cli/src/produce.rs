@@ -130,6 +130,18 @@ pub(crate) enum CompressionName {
     Zstd,
 }
 
+impl From<CompressionName> for Compression {
+    fn from(name: CompressionName) -> Self {
+        match name {
+            CompressionName::None => Compression::None,
+            CompressionName::Gzip => Compression::Gzip,
+            CompressionName::Snappy => Compression::Snappy,
+            CompressionName::Lz4 => Compression::Lz4,
+            CompressionName::Zstd => Compression::Zstd,
+        }
+    }
+}
+
 /// Acks by name or number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum AcksName {
@@ -144,23 +156,23 @@ pub(crate) enum AcksName {
     None,
 }
 
+impl From<AcksName> for Acks {
+    fn from(name: AcksName) -> Self {
+        match name {
+            AcksName::All => Acks::All,
+            AcksName::Leader => Acks::Leader,
+            AcksName::None => Acks::None,
+        }
+    }
+}
+
 impl ProduceArguments {
     fn producer_config(&self) -> ProducerConfig {
         let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
         ProducerConfig {
-            acks: match self.acks {
-                AcksName::All => Acks::All,
-                AcksName::Leader => Acks::Leader,
-                AcksName::None => Acks::None,
-            },
+            acks: self.acks.into(),
             idempotent: !self.no_idempotence,
-            compression: match self.compression {
-                CompressionName::None => Compression::None,
-                CompressionName::Gzip => Compression::Gzip,
-                CompressionName::Snappy => Compression::Snappy,
-                CompressionName::Lz4 => Compression::Lz4,
-                CompressionName::Zstd => Compression::Zstd,
-            },
+            compression: self.compression.into(),
             compression_level: self.compression_level,
             batch_bytes: size(self.batch_bytes).max(1),
             linger: self.linger,

@@ -69,11 +69,16 @@ impl Progress {
         format!("{} records/s, {:.1} MB/s", grouped(records), self.bytes as f64 / seconds / 1e6)
     }
 
-    /// Takes the bar away and tells the sum of it all.
-    pub(crate) fn finish(self, note: &str) {
+    /// Takes the bar away; the sum of it all is told elsewhere.
+    pub(crate) fn clear(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
+    }
+
+    /// Takes the bar away and tells the sum of it all.
+    pub(crate) fn finish(self, note: &str) {
+        self.clear();
         if !self.quiet {
             let seconds = self.started.elapsed().as_secs_f64();
             let (records, bytes) = (grouped(self.records), human_bytes(self.bytes));

@@ -1,6 +1,8 @@
 //! The command line as a user meets it: every command against a broker in this process, every mistake with its exit code
 //! and its one line.
 
+#[path = "commands/bench.rs"]
+mod bench;
 #[path = "cluster/mod.rs"]
 mod cluster;
 

@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use nix::sys::prctl;
+use ottla_client::Acks;
 use ottla_protocol::messages::produce::ProduceRequest;
 use ottla_protocol::records::{BatchBuilder, Compression, OutputLimit, batches};
 use rand::SeedableRng;
@@ -84,7 +85,7 @@ impl Sender {
         let reading = spawn("load-read", move || {
             let mut read = || -> Result<()> {
                 while let Ok(()) = answers.recv() {
-                    if acks_wanted != 0 {
+                    if acks_wanted != Acks::None {
                         check(&acks.answer::<ProduceRequest>(PRODUCE_VERSION)?)?;
                     }
                 }
@@ -113,7 +114,7 @@ impl Sender {
             let since_start = due.saturating_duration_since(run.starts()).as_nanos() as u64;
             value[8..STAMP_BYTES].copy_from_slice(&since_start.to_be_bytes());
             sleep_until(run, due);
-            if run.is_over(due) {
+            if run.is_over(due.max(Instant::now())) {
                 break;
             }
             let mut builder = BatchBuilder::new(Compression::None);

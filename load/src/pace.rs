@@ -24,20 +24,25 @@ pub enum Pace {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Schedule {
     first: Instant,
-    gap: Duration,
+    /// In seconds, because a nanosecond is too coarse for what is added up a million times.
+    gap: f64,
 }
 
 impl Schedule {
     /// Client `index` of `clients`, which together send `requests_per_second`.
     pub(crate) fn new(start: Instant, requests_per_second: f64, index: usize, clients: usize) -> Self {
-        let gap = Duration::from_secs_f64(clients as f64 / requests_per_second);
-        Self { first: start + gap.mul_f64(index as f64 / clients as f64), gap }
+        let offset = Duration::from_secs_f64(index as f64 / requests_per_second);
+        Self { first: start + offset, gap: clients as f64 / requests_per_second }
     }
 
     /// When request `number` is due.
     pub(crate) fn due(&self, number: u64) -> Instant {
-        // Not `gap * number`, which would carry the rounding of the gap along.
-        self.first + Duration::from_secs_f64(self.gap.as_secs_f64() * number as f64)
+        self.first + Duration::from_secs_f64(self.gap * number as f64)
+    }
+
+    /// How many requests are due before `at`.
+    pub(crate) fn due_before(&self, at: Instant) -> u64 {
+        (at.saturating_duration_since(self.first).as_secs_f64() / self.gap).ceil() as u64
     }
 }
 
@@ -53,5 +58,8 @@ mod tests {
         assert_eq!(due(1, 0), Duration::from_millis(1));
         assert_eq!(due(3, 1), Duration::from_millis(7));
         assert!(due(0, 1_000_000).abs_diff(Duration::from_secs(4_000)) < Duration::from_millis(1));
+        let schedule = Schedule::new(start, 1_000.0, 1, 4);
+        assert_eq!(schedule.due_before(start), 0);
+        assert_eq!(schedule.due_before(start + Duration::from_millis(9)), 2);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ottla_client::Acks;
 use ottla_protocol::records::Compression;
 
 use crate::pace::Pace;
@@ -95,8 +96,8 @@ pub struct ProducePlan {
     pub shape: Shape,
     /// How many connections.
     pub clients: usize,
-    /// 0, 1 or -1.
-    pub acks: i16,
+    /// Who must have a batch before it is acknowledged.
+    pub acks: Acks,
     /// How fast, all clients together.
     pub pace: Pace,
     /// How long a batch may wait for more records; only through the client.

@@ -6,6 +6,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use ottla_client::Acks;
 use ottla_protocol::messages::produce::{PartitionProduceData, ProduceRequest, TopicProduceData};
 use ottla_protocol::records::BatchBuilder;
 use rand::rngs::SmallRng;
@@ -35,10 +36,15 @@ pub(crate) struct Prepared {
 
 impl Prepared {
     /// A request with this batch.
-    pub(crate) fn new(topic: &str, acks: i16, batch: Bytes, records: u64) -> Result<Self> {
+    pub(crate) fn new(topic: &str, acks: Acks, batch: Bytes, records: u64) -> Result<Self> {
         let bytes = batch.len();
         let partition_data = vec![PartitionProduceData { index: 0, records: Some(batch) }];
         let topic_data = vec![TopicProduceData { name: topic.into(), partition_data }];
+        let acks = match acks {
+            Acks::None => 0,
+            Acks::Leader => 1,
+            Acks::All => -1,
+        };
         let produce = ProduceRequest { acks, timeout_ms: TIMEOUT_MS, topic_data, ..Default::default() };
         let frame = Vec::from(request(PRODUCE_VERSION, produce)?);
         // Before the records stand their length and the partition, four bytes each.
@@ -54,7 +60,7 @@ impl Prepared {
 }
 
 /// Lays out what one client cycles through.
-pub(crate) fn prepare(topic: &str, acks: i16, shape: &Shape, client: usize) -> Result<Vec<Prepared>> {
+pub(crate) fn prepare(topic: &str, acks: Acks, shape: &Shape, client: usize) -> Result<Vec<Prepared>> {
     let mut noise = SmallRng::seed_from_u64(client as u64);
     let one = |_| {
         let (batch, records) = batch(shape, &mut noise)?;
@@ -125,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_prepared_request_is_a_produce_request_to_the_partition_it_is_sent_to() {
-        let mut all = prepare("load", -1, &SHAPE, 3).unwrap();
+        let mut all = prepare("load", Acks::All, &SHAPE, 3).unwrap();
         let (records, bytes) = (all[0].records, all[0].bytes);
         assert!(bytes <= 4_096 && bytes > 3_900 - 150);
         let frame = Bytes::copy_from_slice(&all[0].addressed_to(7)[4..]);

@@ -9,6 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use nix::sys::prctl;
+use ottla_client::Acks;
 use ottla_protocol::messages::produce::{ProduceRequest, ProduceResponse};
 use parking_lot::Mutex;
 
@@ -55,7 +56,7 @@ struct Client {
     wire: Wire,
     requests: Vec<Prepared>,
     partitions: Vec<i32>,
-    acks: i16,
+    acks: Acks,
     rhythm: Rhythm,
 }
 
@@ -64,6 +65,16 @@ struct Client {
 enum Rhythm {
     Answers { in_flight: usize },
     Clock(Schedule),
+}
+
+impl Rhythm {
+    /// How many requests are due before `at`; in a closed loop none is ever due.
+    fn due_before(&self, at: Instant) -> u64 {
+        match self {
+            Rhythm::Answers { .. } => 0,
+            Rhythm::Clock(schedule) => schedule.due_before(at),
+        }
+    }
 }
 
 impl Client {
@@ -99,6 +110,7 @@ impl Client {
         }
         let acks = self.acks;
         let tally = run.new_tally();
+        let send_tally = Arc::clone(&tally);
         let (read_run, send_run) = (Arc::clone(run), Arc::clone(run));
         let reading = spawn("load-read", move || {
             let outcome = read(&mut reader, &read_run, &tally, acks, &answered, &tokens);
@@ -111,43 +123,45 @@ impl Client {
         });
         let sending = spawn("load-send", move || {
             let outcome = self.send(&send_run, &sent, &free);
-            send_run.note(outcome);
+            send_run.note(outcome.map(|unsent| send_tally.lock().unanswered += unsent));
         });
         Ok([reading?, sending?])
     }
 
-    /// Sends until the run is over.
-    fn send(mut self, run: &Run, sent: &SyncSender<Sent>, free: &Receiver<()>) -> Result<()> {
+    /// Sends until the run is over; how many requests were due by then and could not be sent.
+    fn send(mut self, run: &Run, sent: &SyncSender<Sent>, free: &Receiver<()>) -> Result<u64> {
         // A sleep may otherwise end 50 µs late, which would be counted against the broker.
         let _ = prctl::set_timerslack(1);
         let mut partitions = self.partitions.iter().copied().cycle();
         sleep_until(run, run.starts());
-        for number in 0u64.. {
+        let mut number = 0;
+        loop {
             let due = match self.rhythm {
                 Rhythm::Answers { .. } => match free.recv() {
                     Ok(()) => Instant::now(),
                     // The reader has failed, and said so.
-                    Err(_) => return Ok(()),
+                    Err(_) => return Ok(0),
                 },
                 Rhythm::Clock(schedule) => schedule.due(number),
             };
             sleep_until(run, due);
-            if run.is_over(due.max(run.starts())) {
-                break;
+            let now = Instant::now();
+            if run.is_over(due.max(now)) {
+                return Ok(self.rhythm.due_before(run.ends().min(now)).saturating_sub(number));
             }
             let turn = number as usize % self.requests.len();
             let request = &mut self.requests[turn];
             let partition = partitions.next().unwrap_or_default();
             let note = Sent { due, records: request.records, bytes: request.bytes };
-            if self.acks != 0 && sent.send(note).is_err() {
-                return Ok(());
+            if self.acks != Acks::None && sent.send(note).is_err() {
+                return Ok(0);
             }
             self.wire.send(request.addressed_to(partition))?;
-            if self.acks == 0 && sent.send(note).is_err() {
-                return Ok(());
+            if self.acks == Acks::None && sent.send(note).is_err() {
+                return Ok(0);
             }
+            number += 1;
         }
-        Ok(())
     }
 }
 
@@ -156,12 +170,12 @@ fn read(
     wire: &mut Wire,
     run: &Run,
     tally: &Mutex<Tally>,
-    acks: i16,
+    acks: Acks,
     sent: &Receiver<Sent>,
     tokens: &SyncSender<()>,
 ) -> Result<()> {
     while let Ok(Sent { due, records, bytes }) = sent.recv() {
-        if acks != 0 {
+        if acks != Acks::None {
             check(&wire.answer::<ProduceRequest>(PRODUCE_VERSION)?)?;
         }
         let now = Instant::now();

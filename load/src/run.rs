@@ -46,6 +46,11 @@ impl Run {
         self.starts
     }
 
+    /// When the last request goes out.
+    pub(crate) fn ends(&self) -> Instant {
+        self.ends
+    }
+
     /// Whether what happens at `at` counts.
     pub(crate) fn counts(&self, at: Instant) -> bool {
         at >= self.measures && at < self.ends
@@ -96,12 +101,17 @@ impl Run {
     }
 
     /// Keeps the first failure, and ends the run. What fails once the run is stopped is only its echo.
-    pub(crate) fn note(&self, outcome: Result<()>) {
-        if let Err(error) = outcome
-            && !self.is_stopped()
-        {
+    pub fn fail(&self, error: LoadError) {
+        if !self.is_stopped() {
             self.failure.lock().get_or_insert(error);
             self.stop();
+        }
+    }
+
+    /// How a worker ended.
+    pub(crate) fn note(&self, outcome: Result<()>) {
+        if let Err(error) = outcome {
+            self.fail(error);
         }
     }
 

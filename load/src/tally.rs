@@ -16,7 +16,7 @@ pub struct Tally {
     pub bytes: u64,
     /// Requests answered.
     pub requests: u64,
-    /// Requests that were never answered.
+    /// Requests that were due and never answered, or not even sent because the sender was held up.
     pub unanswered: u64,
     latencies: Histogram<u64>,
 }

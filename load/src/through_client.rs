@@ -34,12 +34,8 @@ pub fn produce_through_client(run: &Arc<Run>, client: &Client, plan: &ProducePla
     let mut tasks = JoinSet::new();
     for index in 0..plan.clients {
         let config = ProducerConfig {
-            acks: match plan.acks {
-                0 => Acks::None,
-                1 => Acks::Leader,
-                _ => Acks::All,
-            },
-            idempotent: plan.acks == -1,
+            acks: plan.acks,
+            idempotent: plan.acks == Acks::All,
             compression: plan.shape.compression,
             batch_bytes: plan.shape.batch_bytes,
             linger: plan.linger,
@@ -100,7 +96,7 @@ async fn send(
             }
             None => Instant::now(),
         };
-        if run.is_over(due) {
+        if run.is_over(due.max(Instant::now())) {
             break;
         }
         let value = &values[number as usize % values.len()];

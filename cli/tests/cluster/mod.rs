@@ -1,6 +1,6 @@
 //! A broker in this process, and `ottla` run against it.
 
-use std::io::{BufRead, Write};
+use std::io::{BufRead, Read, Write};
 use std::process::Stdio;
 
 use assert_cmd::Command;
@@ -129,6 +129,13 @@ impl Running {
         let mut line = String::new();
         self.stdout.read_line(&mut line).expect("text");
         line
+    }
+
+    /// Waits for its own end; its exit code and what it had still to print.
+    pub(crate) fn ended(mut self) -> (Option<i32>, String) {
+        let mut rest = String::new();
+        self.stdout.read_to_string(&mut rest).expect("text");
+        (self.child.wait().expect("ends").code(), rest)
     }
 
     /// Interrupts it; its exit code and its standard error.
