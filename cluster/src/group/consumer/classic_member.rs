@@ -216,17 +216,26 @@ pub(crate) fn to_blob(
     consumer_protocol::encode(assignment, version).map_err(|_| ErrorCode::UNKNOWN_SERVER_ERROR)
 }
 
-/// What the leader of a classic group assigned, with ids.
-pub(crate) fn from_blob(blob: &bytes::Bytes, topics: &dyn TopicDirectory) -> Refused<Vec<TopicPartitions>> {
+/// The assignors of Kafka's own clients. What they keep in the user data of an assignment is a hint to themselves, which
+/// may be lost: librdkafka's sticky ones repeat there what they also say in each subscription.
+const ASSIGNORS: [&str; 4] = ["range", "roundrobin", "sticky", "cooperative-sticky"];
+
+/// What the leader of a classic group assigned by this assignor, with ids.
+pub(crate) fn from_blob(
+    blob: &bytes::Bytes,
+    assignor: Option<&Str>,
+    topics: &dyn TopicDirectory,
+) -> Refused<Vec<TopicPartitions>> {
     if blob.is_empty() {
         return Ok(Vec::new());
     }
+    let is_known = assignor.is_some_and(|name| ASSIGNORS.contains(&name.as_str()));
     let read = consumer_protocol::decode::<ConsumerProtocolAssignment>(blob.clone());
     match read {
-        Ok((_, read)) if read.user_data.as_ref().is_none_or(|data| data.is_empty()) => {
+        Ok((_, read)) if is_known || read.user_data.as_ref().is_none_or(|data| data.is_empty()) => {
             Ok(with_ids(&read.assigned_partitions, topics))
         }
-        Ok(_) => refuse(ErrorCode::GROUP_ID_NOT_FOUND, "the group's assignor keeps data of its own"),
+        Ok(_) => refuse(ErrorCode::GROUP_ID_NOT_FOUND, "the group's own assignor keeps data of its own"),
         Err(error) => refuse(
             ErrorCode::GROUP_ID_NOT_FOUND,
             format!("an assignment of the group cannot be read: {error}"),

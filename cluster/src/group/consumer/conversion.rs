@@ -90,7 +90,7 @@ fn read_member<W>(
     let read = read_subscription(&member.metadata(spoken))
         .or_else(|refusal| refuse(ErrorCode::GROUP_ID_NOT_FOUND, refusal.message))?;
     let mut assigned = Owned::new();
-    for topic in from_blob(&member.assignment, scene.topics)? {
+    for topic in from_blob(&member.assignment, spoken, scene.topics)? {
         let id = TopicId::new(topic.topic_id);
         let free = topic.partitions.into_iter().filter(|partition| !group.is_owned(id, *partition));
         let partitions: BTreeMap<i32, i32> = free.map(|partition| (partition, classic.generation)).collect();

@@ -151,6 +151,25 @@ fn a_group_whose_members_are_no_consumers_stays_classic() {
 }
 
 #[test]
+fn user_data_keeps_a_group_classic_only_if_an_unknown_assignor_made_it() {
+    for (assignor, expected) in [("range", ErrorCode::NONE), ("my-own", ErrorCode::GROUP_ID_NOT_FOUND)] {
+        let (mut world, classic) = World::classic_group();
+        let now = world.now();
+        let assignment = ConsumerProtocolAssignment {
+            assigned_partitions: Vec::new(),
+            user_data: Some(Bytes::from_static(b"mine")),
+        };
+        world.shard.with_classic(&"g".into(), now, |group, _| {
+            group.protocol = Some(assignor.into());
+            let member = group.members.get_mut(&classic).unwrap();
+            member.protocols[0].name = assignor.into();
+            member.assignment = consumer_protocol::encode(assignment, 1).unwrap();
+        });
+        assert_eq!(world.beat_as(&mut Client::new("b")), expected, "{assignor}");
+    }
+}
+
+#[test]
 fn an_upgrade_that_cannot_be_written_is_taken_back() {
     let (mut world, classic) = World::classic_group();
     world.send_first(&Client::new("b"));
