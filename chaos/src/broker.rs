@@ -18,6 +18,7 @@ const STOP_DEADLINE: Duration = Duration::from_secs(120);
 pub(crate) struct Home {
     binary: PathBuf,
     directory: PathBuf,
+    data: Vec<PathBuf>,
     settings: Vec<String>,
     /// Where it listens, in every life.
     pub(crate) address: SocketAddr,
@@ -45,7 +46,15 @@ impl Home {
     pub(crate) fn new(binary: &Path, directory: &Path) -> Result<Self, Finding> {
         std::fs::create_dir_all(directory)?;
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-        Ok(Self { binary: binary.to_owned(), directory: directory.to_owned(), settings: Vec::new(), address })
+        let data = vec![directory.join("data")];
+        let settings = Vec::new();
+        Ok(Self { binary: binary.to_owned(), directory: directory.to_owned(), data, settings, address })
+    }
+
+    /// With its data in these directories.
+    pub(crate) fn with_data(mut self, data: &[PathBuf]) -> Self {
+        self.data = data.to_vec();
+        self
     }
 
     /// With one more setting, `key=value`.
@@ -60,7 +69,8 @@ impl Home {
         let output = File::options().create(true).append(true).open(&log)?;
         let mut command = Command::new(&self.binary);
         command.arg("serve").arg("--set").arg(format!("listeners=PLAINTEXT://{}", self.address));
-        command.arg("--set").arg(format!("log.dirs={}", self.directory.join("data").display()));
+        let data: Vec<String> = self.data.iter().map(|path| path.display().to_string()).collect();
+        command.arg("--set").arg(format!("log.dirs={}", data.join(",")));
         for setting in &self.settings {
             command.args(["--set", setting]);
         }

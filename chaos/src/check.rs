@@ -16,10 +16,33 @@ pub(crate) struct Sent<'a> {
     pub(crate) next_number: u64,
     /// What was acknowledged, in order.
     pub(crate) acknowledged: &'a [Acknowledged],
+    /// How many of those must be there, whatever happened: all of them as a rule.
+    pub(crate) certain: usize,
 }
 
-/// Every record once, in order, none invented, none acknowledged one missing, and each at the offset that was told.
+/// Every record once, in order, none invented, none missing of which it is certain that it was kept, and each at the offset
+/// that was told.
 pub(crate) fn partition(log: &[Identity], sent: &[Sent<'_>]) -> Result<(), Finding> {
+    let next = in_order(log, sent)?;
+    for sender in sent {
+        let present = next.get(&sender.producer).copied().unwrap_or(0);
+        for (place, batch) in sender.acknowledged.iter().enumerate() {
+            let end = batch.first_number + batch.count;
+            if end <= present {
+                in_place(log, sender.producer, batch)?;
+            } else if place < sender.certain {
+                return Err(Finding::Broken(format!(
+                    "lost: producer {} had records [{}, {end}) acknowledged, the log has {present}",
+                    sender.producer, batch.first_number
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Every record once, in order, none invented; how many there are of each producer.
+fn in_order(log: &[Identity], sent: &[Sent<'_>]) -> Result<BTreeMap<u64, u64>, Finding> {
     let mut next: BTreeMap<u64, u64> = BTreeMap::new();
     for (offset, record) in log.iter().enumerate() {
         let due = next.entry(record.producer).or_insert(0);
@@ -40,36 +63,23 @@ pub(crate) fn partition(log: &[Identity], sent: &[Sent<'_>]) -> Result<(), Findi
             )));
         }
     }
-    for sender in sent {
-        let present = next.get(&sender.producer).copied().unwrap_or(0);
-        acknowledged(log, sender, present)?;
-    }
-    Ok(())
+    Ok(next)
 }
 
-fn acknowledged(log: &[Identity], sender: &Sent<'_>, present: u64) -> Result<(), Finding> {
-    for batch in sender.acknowledged {
-        let end = batch.first_number + batch.count;
-        if end > present {
-            return Err(Finding::Broken(format!(
-                "lost: producer {} had records [{}, {end}) acknowledged, the log has {present}",
-                sender.producer, batch.first_number
-            )));
-        }
-        let Some(base_offset) = batch.base_offset else { continue };
-        let first = Identity { producer: sender.producer, number: batch.first_number };
-        let last = Identity { producer: sender.producer, number: end - 1 };
-        let at = |offset: i64| usize::try_from(offset).ok().and_then(|offset| log.get(offset)).copied();
-        if at(base_offset) != Some(first) || at(base_offset + batch.count as i64 - 1) != Some(last) {
-            return Err(Finding::Broken(format!(
-                "moved: producer {} was told offset {base_offset} for record {}, where now {:?} lies",
-                sender.producer,
-                batch.first_number,
-                at(base_offset)
-            )));
-        }
+/// An acknowledged batch that is there lies where its producer was told.
+fn in_place(log: &[Identity], producer: u64, batch: &Acknowledged) -> Result<(), Finding> {
+    let Some(base_offset) = batch.base_offset else { return Ok(()) };
+    let first = Identity { producer, number: batch.first_number };
+    let last = Identity { producer, number: batch.first_number + batch.count - 1 };
+    let at = |offset: i64| usize::try_from(offset).ok().and_then(|offset| log.get(offset)).copied();
+    if at(base_offset) == Some(first) && at(base_offset + batch.count as i64 - 1) == Some(last) {
+        return Ok(());
     }
-    Ok(())
+    Err(Finding::Broken(format!(
+        "moved: producer {producer} was told offset {base_offset} for record {}, where now {:?} lies",
+        batch.first_number,
+        at(base_offset)
+    )))
 }
 
 /// What a reader once saw at an offset lies there for ever.
@@ -98,7 +108,10 @@ mod tests {
     }
 
     fn check(log: &[(u64, u64)], acknowledged: &[Acknowledged]) -> Result<(), Finding> {
-        partition(&records(log), &[Sent { producer: 1, next_number: 4, acknowledged }])
+        partition(
+            &records(log),
+            &[Sent { producer: 1, next_number: 4, acknowledged, certain: acknowledged.len() }],
+        )
     }
 
     const TWO: Acknowledged = Acknowledged { first_number: 0, count: 2, base_offset: Some(0) };
@@ -113,6 +126,21 @@ mod tests {
     #[test]
     fn a_lost_record_is_found() {
         assert!(check(&[(1, 0)], &[TWO]).is_err());
+    }
+
+    #[test]
+    fn an_end_that_may_be_lost_is_checked_as_far_as_it_is_there() {
+        let check = |log: &[(u64, u64)], later, certain| {
+            let acknowledged = &[TWO, later];
+            partition(&records(log), &[Sent { producer: 1, next_number: 4, acknowledged, certain }])
+        };
+        let later = Acknowledged { first_number: 2, count: 1, base_offset: Some(2) };
+        check(&[(1, 0), (1, 1)], later, 1).expect("the last one is gone");
+        check(&[], later, 0).expect("all are gone");
+        assert!(check(&[(1, 0)], later, 1).is_err(), "the first one is certain");
+        assert!(check(&[(1, 0), (1, 2)], later, 0).is_err(), "a hole");
+        let moved = Acknowledged { base_offset: Some(1), ..later };
+        assert!(check(&[(1, 0), (1, 1), (1, 2)], moved, 1).is_err());
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! foreign file, so that the broker meets both its own low-water mark and the real ENOSPC.
 
 use crate::broker::Home;
+use crate::disk::Disk;
 use crate::finding::Finding;
 use crate::payload::{Identity, value_of};
 use crate::reader::Reader;
@@ -14,7 +15,7 @@ use ottla_protocol::ErrorCode;
 use ottla_protocol::messages::delete_topics::DeleteTopicsRequest;
 use ottla_protocol::messages::produce::{PartitionProduceData, ProduceRequest, TopicProduceData};
 use ottla_protocol::records::{BatchBuilder, Compression};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -24,26 +25,6 @@ const RECORDS_PER_BATCH: u64 = 2_000;
 const BATCHES_MAX: u64 = 2_000;
 /// Deleted files are kept for a moment, and the broker looks for space now and then.
 const RESUME_DEADLINE: Duration = Duration::from_secs(60);
-
-/// A mounted tmpfs; dropping it unmounts it.
-struct Disk(PathBuf);
-
-impl Disk {
-    /// Nothing if this machine does not let us mount.
-    fn mount(path: &Path) -> Result<Option<Self>, Finding> {
-        std::fs::create_dir_all(path)?;
-        let size = format!("size={DISK_MIB}m");
-        let status = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(path).status()?;
-        Ok(status.success().then(|| Self(path.to_owned())))
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        // A mount that stays is seen by whoever looks at the directory; there is nobody to tell here.
-        drop(Command::new("umount").arg("--lazy").arg(&self.0).status());
-    }
-}
 
 /// One plain producer of big batches.
 struct Filler {
@@ -102,7 +83,7 @@ impl Filler {
 /// Runs it.
 pub(crate) fn run(binary: &Path, directory: &Path) -> Result<(), Finding> {
     let place = directory.join("full-disk");
-    let Some(disk) = Disk::mount(&place.join("data"))? else {
+    let Some(disk) = Disk::tmpfs(&place.join("data"), DISK_MIB)? else {
         println!("skipped: a tmpfs cannot be mounted here; this takes root");
         return Ok(());
     };
@@ -114,7 +95,7 @@ pub(crate) fn run(binary: &Path, directory: &Path) -> Result<(), Finding> {
     let mut kept = Filler { topic: "kept", producer: 1, next_number: 0 };
     let mut victim = Filler { topic: "victim", producer: 2, next_number: 0 };
     for filler in [&mut kept, &mut victim] {
-        topic::create(&mut wire, filler.topic, 1)?;
+        topic::create(&mut wire, filler.topic, 1, &[])?;
         for _ in 0..20 {
             let code = filler.send(&mut wire)?;
             if code.is_error() {
@@ -133,7 +114,7 @@ pub(crate) fn run(binary: &Path, directory: &Path) -> Result<(), Finding> {
     let took = resume(&mut kept, &mut wire)?;
     println!("{:.1} s after the deletion of a topic, appends are taken again", took.as_secs_f64());
 
-    let stuffing = disk.0.join("stuffing");
+    let stuffing = disk.path().join("stuffing");
     let _ = Command::new("dd").args(["if=/dev/zero", "bs=64k", "status=none"]).arg(of(&stuffing)).output()?;
     let code = kept.fill(&mut wire)?;
     expect_retriable(code)?;

@@ -8,6 +8,7 @@ use crate::reader::Reader;
 use crate::topic;
 use crate::wire::Wire;
 use std::sync::atomic::AtomicU64;
+use std::time::Instant;
 
 const PARTITION_COUNT: i32 = 3;
 const PRODUCERS_PER_PARTITION: u64 = 2;
@@ -15,6 +16,7 @@ const PRODUCERS_PER_PARTITION: u64 = 2;
 /// The load on one topic.
 pub(crate) struct Load {
     topic: String,
+    configs: Vec<(&'static str, &'static str)>,
     producers: Vec<Producer>,
     readers: Vec<Reader>,
 }
@@ -26,12 +28,18 @@ impl Load {
             .map(|client| Producer::new(client, topic, client as i32 % PARTITION_COUNT, seed))
             .collect();
         let readers = (0..PARTITION_COUNT).map(|partition| Reader::new(topic, partition)).collect();
-        Self { topic: topic.to_owned(), producers, readers }
+        Self { topic: topic.to_owned(), configs: Vec::new(), producers, readers }
+    }
+
+    /// With a config of the topic.
+    pub(crate) fn with_config(mut self, key: &'static str, value: &'static str) -> Self {
+        self.configs.push((key, value));
+        self
     }
 
     /// Creates the topic, unless it is there.
     pub(crate) fn create_topic(&self, home: &Home) -> Result<(), Finding> {
-        topic::create(&mut Wire::connect(home.address)?, &self.topic, PARTITION_COUNT)
+        topic::create(&mut Wire::connect(home.address)?, &self.topic, PARTITION_COUNT, &self.configs)
     }
 
     /// Runs everything until the broker goes away, or the amount is reached. `meanwhile` runs beside it.
@@ -67,6 +75,20 @@ impl Load {
 
     /// Reads every partition from its beginning and compares. Returns how many records there are.
     pub(crate) fn check(&self, home: &Home) -> Result<usize, Finding> {
+        self.check_by(home, |producer| producer.acknowledged.len())
+    }
+
+    /// The same where the end of each log may be lost: all that was acknowledged since `instant`.
+    pub(crate) fn check_until(&self, home: &Home, instant: Instant) -> Result<usize, Finding> {
+        self.check_by(home, |producer| producer.acknowledged_before(instant))
+    }
+
+    /// The same where everything may be lost from any place on.
+    pub(crate) fn check_prefix(&self, home: &Home) -> Result<usize, Finding> {
+        self.check_by(home, |_| 0)
+    }
+
+    fn check_by(&self, home: &Home, certain: impl Fn(&Producer) -> usize) -> Result<usize, Finding> {
         let mut count = 0;
         for (partition, live) in (0..).zip(&self.readers) {
             let mut reader = Reader::new(&self.topic, partition);
@@ -79,6 +101,7 @@ impl Load {
                     producer: producer.client,
                     next_number: producer.next_number,
                     acknowledged: &producer.acknowledged,
+                    certain: certain(producer),
                 })
                 .collect();
             let place = |finding| match finding {
@@ -86,10 +109,17 @@ impl Load {
                 finding => finding,
             };
             check::partition(&reader.records, &sent).map_err(place)?;
-            check::seen(&reader.records, &live.records).map_err(place)?;
+            if sent.iter().all(|sent| sent.certain == sent.acknowledged.len()) {
+                check::seen(&reader.records, &live.records).map_err(place)?;
+            }
             count += reader.records.len();
         }
         Ok(count)
+    }
+
+    /// How many batches of the most successful producer were acknowledged so far.
+    pub(crate) fn acknowledged_batches(&self) -> usize {
+        self.producers.iter().map(|producer| producer.acknowledged.len()).max().unwrap_or(0)
     }
 
     /// How many records were acknowledged so far.

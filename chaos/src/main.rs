@@ -7,6 +7,8 @@
 mod broker;
 mod chance;
 mod check;
+mod descriptors;
+mod disk;
 mod finding;
 mod full_disk;
 mod hostile;
@@ -14,8 +16,12 @@ mod load;
 mod moments;
 mod payload;
 mod points;
+mod power;
+mod power_loss;
+mod process;
 mod producer;
 mod reader;
+mod soak;
 mod topic;
 mod wire;
 
@@ -56,6 +62,20 @@ enum Task {
     },
     /// A disk without space, twice.
     FullDisk,
+    /// The power goes, on a real ext4; then a disk turns read-only.
+    PowerLoss {
+        /// How often the power goes.
+        #[arg(long, default_value_t = 8)]
+        rounds: u32,
+    },
+    /// Not a file descriptor left, for a while.
+    Descriptors,
+    /// Mixed load for a long time: nothing may grow.
+    Soak {
+        /// How long.
+        #[arg(long, default_value_t = 30)]
+        minutes: u64,
+    },
     /// Input that no client sends.
     Hostile {
         /// Frames of real clients, to be mutated: `protocol/tests/golden`.
@@ -70,6 +90,9 @@ fn main() -> ExitCode {
         Task::Moments { count } => moments::run(&broker, &directory, count, seed),
         Task::Points { stride } => points::run(&broker, &directory, stride, seed),
         Task::FullDisk => full_disk::run(&broker, &directory),
+        Task::PowerLoss { rounds } => power_loss::run(&broker, &directory, rounds, seed),
+        Task::Descriptors => descriptors::run(&broker, &directory, seed),
+        Task::Soak { minutes } => soak::run(&broker, &directory, minutes, seed),
         Task::Hostile { golden } => hostile::run(&broker, &directory, &golden, seed),
     };
     match result {

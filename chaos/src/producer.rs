@@ -15,7 +15,7 @@ use ottla_protocol::{ErrorCode, ProducerEpoch, ProducerId, Sequence};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 const PRODUCE_VERSION: i16 = 9;
 const IN_FLIGHT_MAX: usize = 5;
@@ -61,6 +61,7 @@ pub(crate) struct Producer {
     compression: Compression,
     identity: Option<(ProducerId, ProducerEpoch)>,
     in_flight: VecDeque<Pending>,
+    acknowledged_at: Vec<Instant>,
     chance: Chance,
 }
 
@@ -78,6 +79,7 @@ impl Producer {
             compression: codecs[client as usize % codecs.len()],
             identity: None,
             in_flight: VecDeque::new(),
+            acknowledged_at: Vec::new(),
             chance: Chance::new(seed ^ client.wrapping_mul(0x5851_f42d_4c95_7f2d)),
         }
     }
@@ -128,6 +130,11 @@ impl Producer {
             }
             progress.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// How many batches were acknowledged before that.
+    pub(crate) fn acknowledged_before(&self, instant: Instant) -> usize {
+        self.acknowledged_at.partition_point(|at| *at < instant)
     }
 
     /// One until the first acknowledgement: a broker that knows nothing of a producer takes any first sequence, as Kafka
@@ -207,6 +214,7 @@ impl Producer {
         if let Some(Pending { first_number, count, .. }) = self.in_flight.pop_front() {
             let base_offset = (!duplicate && answer.base_offset >= 0).then_some(answer.base_offset);
             self.acknowledged.push(Acknowledged { first_number, count, base_offset });
+            self.acknowledged_at.push(Instant::now());
         }
         Ok(true)
     }

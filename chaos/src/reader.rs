@@ -70,7 +70,11 @@ impl Reader {
             max_wait_ms,
             min_bytes: 1,
             max_bytes: PARTITION_BYTES_MAX,
-            topics: vec![FetchTopic { topic: self.topic.as_str().into(), partitions: vec![partition], ..Default::default() }],
+            topics: vec![FetchTopic {
+                topic: self.topic.as_str().into(),
+                partitions: vec![partition],
+                ..Default::default()
+            }],
             ..FetchRequest::default()
         };
         let response = wire.call(FETCH_VERSION, request)?;

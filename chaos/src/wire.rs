@@ -59,11 +59,22 @@ impl Wire {
 
     /// Asks what the broker speaks: the smallest sign of life.
     pub(crate) fn ask(&mut self) -> Result<(), Finding> {
+        self.send_ask()?;
+        self.receive_answer()
+    }
+
+    /// The question of [`Wire::ask`] alone.
+    pub(crate) fn send_ask(&mut self) -> Result<(), Finding> {
         let request = ApiVersionsRequest {
             client_software_name: "ottla-chaos".into(),
             client_software_version: "1".into(),
         };
-        let response = self.call(3, request)?;
+        self.send(3, request)
+    }
+
+    /// The answer to [`Wire::send_ask`].
+    pub(crate) fn receive_answer(&mut self) -> Result<(), Finding> {
+        let response = self.receive::<ApiVersionsRequest>(3)?;
         if response.error_code.is_error() {
             return Err(Finding::Refused { operation: "ApiVersions".to_owned(), code: response.error_code });
         }

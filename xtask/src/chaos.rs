@@ -1,4 +1,4 @@
-//! `cargo xtask crash`, `hostile` and `full-disk`: hand over to the `chaos` crate, built in release, with the release broker.
+//! `cargo xtask crash`, `hostile`, `full-disk`, `power-loss`, `descriptors` and `soak`: hand over to the `chaos` crate, built in release, with the release broker.
 
 use crate::failure::Failure;
 use crate::ottla::Ottla;
@@ -58,6 +58,21 @@ pub(crate) fn crash(workspace: &Workspace, options: &Options) -> Result<(), Fail
 pub(crate) fn hostile(workspace: &Workspace) -> Result<(), Failure> {
     let golden = workspace.path("protocol/tests/golden");
     Harness::build(workspace, "hostile", 1)?.run(&["hostile", "--golden", &golden.to_string_lossy()])
+}
+
+/// Cuts the power of an ext4 under load, and turns one read-only.
+pub(crate) fn power_loss(workspace: &Workspace, rounds: u32) -> Result<(), Failure> {
+    Harness::build(workspace, "power-loss", 1)?.run(&["power-loss", "--rounds", &rounds.to_string()])
+}
+
+/// Leaves the broker without a descriptor for a while.
+pub(crate) fn descriptors(workspace: &Workspace) -> Result<(), Failure> {
+    Harness::build(workspace, "descriptors", 1)?.run(&["descriptors"])
+}
+
+/// Mixed load for a long time.
+pub(crate) fn soak(workspace: &Workspace, minutes: u64) -> Result<(), Failure> {
+    Harness::build(workspace, "soak", 1)?.run(&["soak", "--minutes", &minutes.to_string()])
 }
 
 /// Lets the disk fill up, and empties it again.

@@ -13,6 +13,9 @@ use crate::{chaos, groups, suite, tidy};
 /// What CI tries of the crash harness; `cargo xtask crash` tries all.
 const CRASHES: chaos::Options = chaos::Options { moments: 20, stride: 7, seed: 1 };
 
+/// How often CI cuts the power.
+const POWER_LOSSES: u32 = 4;
+
 /// Runs it all.
 pub(crate) fn all(workspace: &Workspace) -> Result<(), Failure> {
     let mut board = Scoreboard::default();
@@ -44,5 +47,7 @@ pub(crate) fn all(workspace: &Workspace) -> Result<(), Failure> {
     board.step("crash", || chaos::crash(workspace, &CRASHES));
     board.step("hostile", || chaos::hostile(workspace));
     board.step("full disk", || chaos::full_disk(workspace));
+    board.step("power loss", || chaos::power_loss(workspace, POWER_LOSSES));
+    board.step("descriptors", || chaos::descriptors(workspace));
     board.close("ci")
 }

@@ -72,6 +72,20 @@ enum Task {
     Hostile,
     /// Let the broker's disk fill up and empty it again; takes root, for a tmpfs.
     FullDisk,
+    /// Cut the power of a real ext4 under load, and turn one read-only; takes root and a loop device.
+    PowerLoss {
+        /// How often the power goes.
+        #[arg(long, default_value_t = 8)]
+        rounds: u32,
+    },
+    /// Leave the broker without a file descriptor for a while.
+    Descriptors,
+    /// Mixed load for a long time: memory, descriptors, threads and waits may not grow.
+    Soak {
+        /// How long.
+        #[arg(long, default_value_t = 30)]
+        minutes: u64,
+    },
     /// Run the benchmarks of `benches/`; all arguments go there.
     Bench {
         /// What to measure; without any it says what there is.
@@ -121,6 +135,9 @@ fn perform(workspace: &Workspace, task: Task) -> Result<(), Failure> {
         Task::Crash(options) => chaos::crash(workspace, &options),
         Task::Hostile => chaos::hostile(workspace),
         Task::FullDisk => chaos::full_disk(workspace),
+        Task::PowerLoss { rounds } => chaos::power_loss(workspace, rounds),
+        Task::Descriptors => chaos::descriptors(workspace),
+        Task::Soak { minutes } => chaos::soak(workspace, minutes),
         Task::Bench { arguments } => {
             let mut command = workspace.cargo();
             command.args(["run", "--quiet", "--release", "--package", "ottla-benches", "--"]).args(arguments);
