@@ -4,6 +4,7 @@ mod consumer;
 mod membership;
 mod migration;
 mod offsets;
+mod properties;
 mod static_members;
 
 use std::time::Duration;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ottla_protocol::TopicId;
 use ottla_protocol::messages::consumer_group_describe;
 use ottla_protocol::messages::consumer_group_heartbeat::{
-    ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, TopicPartitions,
+    Assignment, ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, TopicPartitions,
 };
 use ottla_protocol::messages::offset_fetch::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
 use uuid::Uuid;
@@ -50,6 +50,43 @@ impl Client {
         Client { id, ..Client::default() }
     }
 
+    /// A static member.
+    pub(super) fn fixed(id: &'static str, instance: &'static str) -> Client {
+        Client { instance: Some(instance), ..Client::new(id) }
+    }
+
+    pub(super) fn is_fixed(&self) -> bool {
+        self.instance.is_some()
+    }
+
+    /// The heartbeat with which it leaves.
+    pub(super) fn leaving(&self, epoch: i32) -> ConsumerGroupHeartbeatRequest {
+        ConsumerGroupHeartbeatRequest { member_epoch: epoch, ..self.request() }
+    }
+
+    /// Its next heartbeat: it joins these topics if it is no member, and says what it owns.
+    pub(super) fn next_request(&self, topics: &[&str]) -> ConsumerGroupHeartbeatRequest {
+        if self.epoch <= 0 {
+            let names = topics.iter().map(|topic| Str::from(*topic)).collect();
+            return ConsumerGroupHeartbeatRequest { subscribed_topic_names: Some(names), ..self.first() };
+        }
+        ConsumerGroupHeartbeatRequest { topic_partitions: self.claims(), ..self.request() }
+    }
+
+    /// The same with everything that a full heartbeat says.
+    pub(super) fn with_all(
+        &self,
+        topics: &[&str],
+        request: ConsumerGroupHeartbeatRequest,
+    ) -> ConsumerGroupHeartbeatRequest {
+        ConsumerGroupHeartbeatRequest {
+            rebalance_timeout_ms: 20_000,
+            subscribed_topic_names: Some(topics.iter().map(|topic| Str::from(*topic)).collect()),
+            topic_partitions: if self.epoch <= 0 { Some(Vec::new()) } else { self.claims() },
+            ..request
+        }
+    }
+
     fn request(&self) -> ConsumerGroupHeartbeatRequest {
         ConsumerGroupHeartbeatRequest {
             group_id: "g".into(),
@@ -80,6 +117,17 @@ impl Client {
     }
 }
 
+/// What a member is told, by the names of the topics.
+pub(super) fn named(assignment: &Assignment) -> Vec<(&'static str, i32)> {
+    let mut owned = Vec::new();
+    for topic in &assignment.topic_partitions {
+        let id = TopicId::new(topic.topic_id);
+        let name = ["t", "u"].into_iter().find(|name| id_of(name) == id).unwrap();
+        owned.extend(topic.partitions.iter().map(|partition| (name, *partition)));
+    }
+    owned
+}
+
 impl World {
     /// A world with these topics.
     pub(super) fn with_topics(topics: &[(&'static str, u32)]) -> World {
@@ -88,14 +136,14 @@ impl World {
         world
     }
 
-    fn show_topics(&mut self, topics: &[(&'static str, u32)]) {
+    pub(super) fn show_topics(&mut self, topics: &[(&'static str, u32)]) {
         let topics = Arc::new(Topics(topics.iter().copied().collect()));
         let now = self.now();
         self.shard.handle_topics(now, topics);
         self.commit(Ok(()));
     }
 
-    fn send(&mut self, request: &ConsumerGroupHeartbeatRequest, version: i16) {
+    pub(super) fn send(&mut self, request: &ConsumerGroupHeartbeatRequest, version: i16) {
         self.joins += 1;
         let joining = Joining {
             api_version: version,
@@ -117,7 +165,7 @@ impl World {
     }
 
     /// Sends, commits what it causes, and gives the answer.
-    fn ask(&mut self, request: &ConsumerGroupHeartbeatRequest) -> ConsumerGroupHeartbeatResponse {
+    pub(super) fn ask(&mut self, request: &ConsumerGroupHeartbeatRequest) -> ConsumerGroupHeartbeatResponse {
         self.send(request, 1);
         self.commit(Ok(()));
         self.heard()
@@ -129,20 +177,12 @@ impl World {
 
     /// A heartbeat of a well-behaved client: it says what it owns, and does what it is told at once.
     pub(super) fn beat_as(&mut self, client: &mut Client) -> ErrorCode {
-        let mut request = if client.epoch <= 0 { client.first() } else { client.request() };
-        if client.epoch > 0 {
-            request.topic_partitions = client.claims();
-        }
+        let request = client.next_request(&["t"]);
         let response = self.ask(&request);
         if response.error_code == ErrorCode::NONE {
             client.epoch = response.member_epoch;
             if let Some(assignment) = response.assignment {
-                client.owned = Vec::new();
-                for topic in assignment.topic_partitions {
-                    let id = TopicId::new(topic.topic_id);
-                    let name = ["t", "u"].into_iter().find(|name| id_of(name) == id).unwrap();
-                    client.owned.extend(topic.partitions.into_iter().map(|partition| (name, partition)));
-                }
+                client.owned = named(&assignment);
             }
         } else {
             client.owned.clear();
