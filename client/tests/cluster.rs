@@ -27,3 +27,11 @@ async fn groups_pass_their_suite_against_the_cluster_named_in_the_environment() 
         suite::groups::run(&client).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_administrator_of_groups_passes_the_suite_against_the_cluster_named_in_the_environment() {
+    if let Some(bootstrap) = bootstrap() {
+        let client = Client::connect(&bootstrap).await.expect("the cluster answers");
+        suite::admin_groups::run(&client).await;
+    }
+}

@@ -21,3 +21,11 @@ async fn groups_pass_their_suite_against_a_broker_in_this_process() {
     suite::groups::run(&client).await;
     cluster.stop().await.expect("stopped cleanly");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_administrator_of_groups_passes_the_suite_against_a_broker_in_this_process() {
+    let cluster = Cluster::start_in_process().await.expect("started");
+    let client = Client::connect(&cluster.bootstrap).await.expect("the broker answers");
+    suite::admin_groups::run(&client).await;
+    cluster.stop().await.expect("stopped cleanly");
+}

@@ -1,7 +1,9 @@
 //! What the client must do against any cluster. Each check uses a topic of its own.
 
+pub(crate) mod admin_groups;
 mod breaking;
 pub(crate) mod groups;
+mod rebalances;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
