@@ -189,7 +189,7 @@ impl Connection {
             }
             // A request that waits for its turn stops the reading: the socket holds the client back.
             let may_read =
-                !self.draining && self.parked.is_none() && self.has_room() && !self.pending.is_appending();
+                !self.draining && self.parked.is_none() && self.has_room() && !self.pending.is_in_turns();
             if may_read && let Poll::Ready(read) = self.poll_read(cx) {
                 moved_bytes += read?;
                 progressed = true;

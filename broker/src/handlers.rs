@@ -139,7 +139,7 @@ macro_rules! served {
 served! {
     Produce => whole(produce),
     Fetch => whole(fetch),
-    ListOffsets => now(list_offsets),
+    ListOffsets => whole(list_offsets),
     Metadata => later(metadata),
     OffsetCommit => later(offset_commit),
     OffsetFetch => later(offset_fetch),

@@ -28,9 +28,9 @@ pub(crate) enum Order {
     /// Every other API: begins when nothing is ahead of it, and nothing begins until it is answered, so that each
     /// sees the effects of those before it, as on Kafka.
     Alone,
-    /// A produce request that has not begun all its appends: nothing begins until it has, so that the batches of one
+    /// A request of any API that is worked on in turns: nothing begins until its last one, so that the batches of one
     /// producer keep their order.
-    Appending,
+    InTurns,
 }
 
 /// A place for a reply that another task will have: an append that a group commit answers, say.
@@ -98,16 +98,16 @@ impl PendingReplies {
     pub(crate) fn may_begin(&self, order: Order) -> bool {
         match order {
             Order::Produce => {
-                self.queue.iter().all(|(ahead, _)| !matches!(ahead, Order::Alone | Order::Appending))
+                self.queue.iter().all(|(ahead, _)| !matches!(ahead, Order::Alone | Order::InTurns))
             }
-            Order::Fetch | Order::Alone | Order::Appending => self.queue.is_empty(),
+            Order::Fetch | Order::Alone | Order::InTurns => self.queue.is_empty(),
         }
     }
 
     /// Appends what a handler made of the newest request.
     pub(crate) fn push(&mut self, order: Order, handled: Handled) {
         assert!(self.may_begin(order), "a request began before those that it has to wait for");
-        let order = if matches!(handled, Handled::Turns(_)) { Order::Appending } else { order };
+        let order = if matches!(handled, Handled::Turns(_)) { Order::InTurns } else { order };
         self.queue.push_back((order, handled));
     }
 
@@ -147,10 +147,10 @@ impl PendingReplies {
         }
     }
 
-    /// Whether a request is only half begun. The end of the connection is then not looked for: it would cut the request
-    /// short, of which all bytes have come.
-    pub(crate) fn is_appending(&self) -> bool {
-        self.queue.back().is_some_and(|(order, _)| *order == Order::Appending)
+    /// Whether a request is being worked on in turns. The end of the connection is then not looked for: it would cut a
+    /// produce request short, of which all bytes have come.
+    pub(crate) fn is_in_turns(&self) -> bool {
+        self.queue.back().is_some_and(|(order, _)| *order == Order::InTurns)
     }
 
     /// How many replies are owed.
@@ -193,11 +193,11 @@ mod tests {
         };
         pending.push(Order::Produce, Handled::Turns(Box::new(turns)));
         for turn in 1..=3 {
-            assert!(pending.is_appending() && !pending.may_begin(Order::Produce), "turn {turn}");
+            assert!(pending.is_in_turns() && !pending.may_begin(Order::Produce), "turn {turn}");
             assert!(pending.poll_next(&mut cx).is_pending(), "turn {turn} lets others go first");
             assert_eq!(wakes.0.load(Ordering::Relaxed), turn, "and has the task come back");
         }
-        assert!(!pending.is_appending() && pending.may_begin(Order::Produce));
+        assert!(!pending.is_in_turns() && pending.may_begin(Order::Produce));
         assert!(matches!(pending.poll_next(&mut cx), Poll::Ready(Some(Reply::Silent))));
         assert!(pending.is_empty());
     }

@@ -11,6 +11,7 @@ use ottla_protocol::messages::list_offsets::{
 use ottla_protocol::{ErrorCode, Offset};
 
 use super::RequestContext;
+use crate::connection::Handled;
 use crate::error_code;
 use crate::partition::{Partition, check_leader_epoch};
 
@@ -27,24 +28,67 @@ const LEADER_EPOCH_SINCE: i16 = 4;
 /// The first version that knows [`MAX_TIMESTAMP`].
 const MAX_TIMESTAMP_SINCE: i16 = 7;
 
-/// Answers for each partition by itself.
-pub(super) fn handle(context: &RequestContext, request: ListOffsetsRequest) -> ListOffsetsResponse {
-    let topics = context.core.topics.load();
-    let answers = request.topics.into_iter().map(|topic| {
-        let answer = |asked: &ListOffsetsPartition| {
-            let found = topics.partition(&topic.name, asked.partition_index).and_then(|partition| {
-                offset_of(partition, asked, request.isolation_level, context.api_version())
-            });
-            let row = found.unwrap_or_else(|error_code| ListOffsetsPartitionResponse {
-                error_code,
-                ..ListOffsetsPartitionResponse::default()
-            });
-            ListOffsetsPartitionResponse { partition_index: asked.partition_index, ..row }
-        };
-        let partitions = topic.partitions.iter().map(answer).collect();
-        ListOffsetsTopicResponse { name: topic.name.clone(), partitions }
-    });
-    ListOffsetsResponse { topics: answers.collect(), ..ListOffsetsResponse::default() }
+/// How much one turn does, in partitions whose answer is at hand.
+const TURN_COST: usize = 4096;
+
+/// What a search by time costs: it reads from the disk and unpacks a batch.
+const SEARCH_COST: usize = 256;
+
+/// The answers of one request, as far as they are known.
+struct Answers {
+    context: RequestContext,
+    request: ListOffsetsRequest,
+    known: Vec<ListOffsetsTopicResponse>,
+}
+
+/// Answers for each partition by itself. Others have their turn during a long search.
+pub(super) fn handle(context: RequestContext, request: ListOffsetsRequest) -> Handled {
+    let known = Vec::with_capacity(request.topics.len());
+    let mut answers = Answers { context, request, known };
+    match answers.take_turn() {
+        Some(response) => Handled::Done(answers.context.reply::<ListOffsetsRequest>(response)),
+        None => Handled::Turns(Box::new(move || {
+            let response = answers.take_turn()?;
+            Some(Handled::Done(answers.context.reply::<ListOffsetsRequest>(response)))
+        })),
+    }
+}
+
+impl Answers {
+    /// Goes on until the turn is over; the response when nothing is left to ask.
+    fn take_turn(&mut self) -> Option<ListOffsetsResponse> {
+        let topics = self.context.core.topics.load();
+        let (isolation_level, api_version) = (self.request.isolation_level, self.context.api_version());
+        let mut cost = 0;
+        let begun = self.known.len().saturating_sub(1);
+        for (place, topic) in self.request.topics.iter().enumerate().skip(begun) {
+            if place == self.known.len() {
+                let partitions = Vec::with_capacity(topic.partitions.len());
+                self.known.push(ListOffsetsTopicResponse { name: topic.name.clone(), partitions });
+            }
+            let known = &mut self.known[place].partitions;
+            for asked in &topic.partitions[known.len()..] {
+                if cost >= TURN_COST {
+                    return None;
+                }
+                cost += if is_search(asked.timestamp) { SEARCH_COST } else { 1 };
+                let found = topics
+                    .partition(&topic.name, asked.partition_index)
+                    .and_then(|partition| offset_of(partition, asked, isolation_level, api_version));
+                let row = found.unwrap_or_else(|error_code| ListOffsetsPartitionResponse {
+                    error_code,
+                    ..ListOffsetsPartitionResponse::default()
+                });
+                known.push(ListOffsetsPartitionResponse { partition_index: asked.partition_index, ..row });
+            }
+        }
+        let topics = std::mem::take(&mut self.known);
+        Some(ListOffsetsResponse { topics, ..ListOffsetsResponse::default() })
+    }
+}
+
+fn is_search(timestamp: i64) -> bool {
+    timestamp >= 0 || timestamp == MAX_TIMESTAMP
 }
 
 fn offset_of(

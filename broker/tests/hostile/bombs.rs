@@ -16,7 +16,7 @@ use ottla_protocol::records::{
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use crate::support::batches::{idempotent, now_ms};
+use crate::support::batches::{at, idempotent, now_ms, patched};
 use crate::support::broker::config;
 use crate::support::client::PATIENCE;
 use crate::support::requests::init_producer_id;
@@ -141,6 +141,30 @@ fn a_request_of_bombs_costs_no_more_than_an_honest_one() {
         assert!(cost < 25 * honest, "{case}: {cost:?} where an honest request takes {honest:?}");
         println!("{case}: {cost:?} of CPU; an honest request of the same budget takes {honest:?}");
     }
+    broker.stop();
+}
+
+#[test]
+fn a_search_by_time_believes_a_liar_before_it_has_unpacked_all_his_bombs() {
+    const LIES: usize = 400;
+    let broker = OneWorker::start("searched");
+    let mut client = broker.connect();
+    let topic = client.new_topic(1, &[]);
+    let later = now_ms() + 1_000_000;
+    let bomb = bomb(Compression::Zstd, Some(b"k"));
+    let lie = patched(&bomb, at::MAX_TIMESTAMP, &later.to_be_bytes());
+    for batches in [LIES / 2; 2] {
+        let response = client.call(9, produce_all(&topic, -1, vec![lie.clone(); batches]));
+        let rows = &response.responses[0].partition_responses;
+        assert!(rows.iter().all(|row| row.error_code == ErrorCode::NONE), "nothing unpacks it yet");
+    }
+    let honest = honest_time(&bomb, None);
+    let before = broker.cpu_time();
+    assert_eq!(client.list_offset(&topic, later), 4, "where a batch claims it, after four that did in vain");
+    let cost = broker.cpu_time() - before;
+    // All lies would cost twenty times as much.
+    assert!(cost < 4 * honest, "{cost:?}, and {honest:?} for {} bombs", BUDGET_BYTES / BOMB_BYTES);
+    assert_eq!(client.list_offset(&topic, 0), 0, "what is true is found exactly");
     broker.stop();
 }
 
