@@ -194,7 +194,7 @@ impl LogDir {
     /// one of the same name; it is set aside under a name that ends in `-stray`, with all that it holds.
     ///
     /// # Errors
-    /// `Exists` if the partition is there already.
+    /// `Exists` if the partition is open already. After any other error the same call may be tried again.
     pub fn create_log(
         &self,
         partition: &TopicPartition,
@@ -206,7 +206,9 @@ impl LogDir {
         self.shared.check_alive()?;
         if self.shared.storage().list(&directory).is_ok() {
             match topic_id_in(&**self.shared.storage(), &directory)? {
-                Some(found) if found == topic_id => return Err(LogError::Exists(partition.clone())),
+                // An earlier try was cut short.
+                Some(found) if found == topic_id => {}
+                None if self.is_without_log(&directory)? => {}
                 found => self.set_aside(partition, found, now_ms)?,
             }
         }
@@ -284,6 +286,12 @@ impl LogDir {
         self.unrecovered.lock().remove(partition);
         self.doomed.lock().push((renamed, now_ms.saturating_add_unsigned(delay_ms)));
         self.shared.forget(partition)
+    }
+
+    fn is_without_log(&self, directory: &Path) -> Result<bool, LogError> {
+        let entries = self.shared.storage().list(directory);
+        let entries = entries.map_err(|error| LogError::io("list", directory, error))?;
+        Ok(entries.iter().all(|entry| !entry.name.ends_with(".log") || entry.len == 0))
     }
 
     fn set_aside(

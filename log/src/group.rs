@@ -15,6 +15,7 @@ use crate::append::{Appended, Pending, Stamping};
 use crate::config::{LogConfig, MessageTimestampType};
 use crate::error::{AppendError, LogError, is_disk_full};
 use crate::log::Log;
+use crate::offset_index::can_be_indexed;
 use crate::producer_state::{CompletedTransaction, Verdict};
 use crate::roll::{segment_bytes_max, should_roll};
 use crate::storage::{StorageFile, write_all_at};
@@ -96,7 +97,10 @@ impl Log {
                         if !writer.members.is_empty() {
                             break;
                         }
-                        if let Err(error) = self.roll_to(writer, config, base_offset, pending.now_ms) {
+                        // Where the log ends, although a replica's batch may begin further on; unless that is too far.
+                        let is_near = can_be_indexed(end, base_offset + header.last_offset_delta);
+                        let segment_base = if is_near { end } else { base_offset };
+                        if let Err(error) = self.roll_to(writer, config, segment_base, pending.now_ms) {
                             pending.outcome = Some(Err(error.into()));
                             next += 1;
                             continue;

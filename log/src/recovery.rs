@@ -123,7 +123,7 @@ impl Opening<'_> {
             }
             previous_epoch = walked.latest_epoch;
             if walked.damage.is_none()
-                && next_base.is_some_and(|next| !self.may_follow(walked.next_offset, next))
+                && next_base.is_some_and(|next| !self.may_begin_behind(walked.next_offset, next))
             {
                 walked.damage = Some(format!("offsets {}.. are missing", walked.next_offset));
             }
@@ -420,6 +420,13 @@ impl Opening<'_> {
         write(suffix::OFFSET_INDEX, segment.offset_index().bytes_from(0)?)?;
         write(suffix::TIME_INDEX, segment.time_index().bytes_from(0)?)?;
         Ok(segment.to_sealed())
+    }
+
+    /// Whether a segment at `base` may come behind one that ends at `end`. Compaction leaves the last batch of a segment
+    /// where it is, and a roll begins where the log ends: a gap there is the end of a file that was lost, unless it is of
+    /// another program's compaction.
+    fn may_begin_behind(&self, end: Offset, base: Offset) -> bool {
+        base == end || (base > end && base <= self.cleaned)
     }
 
     /// Whether a batch at `base` may come where `expected` is next: only compaction leaves gaps.

@@ -136,6 +136,12 @@ pub(crate) fn assert_sound(storage: &dyn Storage) {
     let directory = Path::new(DATA).join(flights().to_string());
     let verified = verify_partition(storage, &directory).unwrap();
     assert_eq!(verified.findings, [], "{verified:?}");
+    assert_no_leftovers(storage);
+}
+
+/// No file of a compaction that was interrupted is there.
+pub(crate) fn assert_no_leftovers(storage: &dyn Storage) {
+    let directory = Path::new(DATA).join(flights().to_string());
     let names: Vec<String> = storage.list(&directory).unwrap().into_iter().map(|entry| entry.name).collect();
     let is_leftover = |name: &&String| name.ends_with(".cleaned") || name.ends_with(".swap");
     assert_eq!(names.iter().filter(is_leftover).count(), 0, "{names:?}");
