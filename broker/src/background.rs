@@ -19,6 +19,7 @@ pub(crate) async fn watch_deadlines(core: Arc<Core>) {
     let interval = Duration::from_millis(core.limits.sweep_interval_ms());
     while sleep_unless_stopping(&core, interval).await {
         core.clock.tick();
+        core.quorum.nudge();
         core.connections.sweep(&core.clock, &core.limits);
         let (now, now_ms) = (core.clock.now(), core.clock.wall_ms());
         let watched = core.directories.iter().flat_map(|directory| directory.take_watched());

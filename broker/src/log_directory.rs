@@ -93,6 +93,11 @@ impl LogDirectory {
         self.partition_count.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Counts a partition out that was deleted or could not be made.
+    pub(crate) fn uncount_partition(&self) {
+        self.partition_count.fetch_sub(1, Ordering::Relaxed);
+    }
+
     /// The partitions to sync.
     pub(crate) fn sync_queue(&self) -> &PartitionQueue {
         &self.sync_queue

@@ -8,6 +8,7 @@
 mod metadata_log;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
@@ -37,6 +38,10 @@ pub(crate) trait Follower: Send {
 
     /// Shows the partitions to everybody; those that the returned records spoke of only if those are committed.
     fn publish(&mut self, are_committed: bool);
+
+    /// Whether something could not be done for now, such as making a log on a full disk: the next call of
+    /// [`Follower::follow`], with or without records, tries again.
+    fn is_waiting(&self) -> bool;
 }
 
 /// Tells the proposer what became of its proposal.
@@ -47,6 +52,7 @@ type Proposal = Box<dyn FnOnce(&Image) -> (Vec<MetadataRecord>, Answer) + Send>;
 #[derive(Debug)]
 pub(crate) struct Quorum {
     image: Arc<ArcSwap<Image>>,
+    follower_waits: Arc<AtomicBool>,
     proposals: Mutex<Option<Sender<Proposal>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -64,13 +70,30 @@ impl Quorum {
         follower: impl Follower + 'static,
     ) -> std::io::Result<Quorum> {
         let image = Arc::new(ArcSwap::from_pointee(image));
+        let follower_waits = Arc::new(AtomicBool::new(false));
         let (proposals, received) = channel();
-        let mut voter =
-            Voter { log, snapshot_every_bytes, image: Arc::clone(&image), follower: Box::new(follower) };
+        let mut voter = Voter {
+            log,
+            snapshot_every_bytes,
+            image: Arc::clone(&image),
+            follower: Box::new(follower),
+            follower_waits: Arc::clone(&follower_waits),
+        };
         voter.open();
         let builder = std::thread::Builder::new().name("ottla-quorum".to_owned());
         let thread = builder.spawn(move || voter.run(&received))?;
-        Ok(Quorum { image, proposals: Mutex::new(Some(proposals)), thread: Mutex::new(Some(thread)) })
+        let (proposals, thread) = (Mutex::new(Some(proposals)), Mutex::new(Some(thread)));
+        Ok(Quorum { image, follower_waits, proposals, thread })
+    }
+
+    /// Has the follower try again what it could not do, if there is something. Called now and then; waits for nothing.
+    pub(crate) fn nudge(&self) {
+        if self.follower_waits.load(Ordering::Relaxed)
+            && let Some(proposals) = &*self.proposals.lock()
+        {
+            // A quorum that has ended has nothing left to try.
+            let _ended = proposals.send(Box::new(|_| (Vec::new(), Box::new(|_| {}))));
+        }
     }
 
     /// The last committed image.
@@ -123,6 +146,7 @@ struct Voter {
     snapshot_every_bytes: u64,
     image: Arc<ArcSwap<Image>>,
     follower: Box<dyn Follower>,
+    follower_waits: Arc<AtomicBool>,
 }
 
 impl Voter {
@@ -149,6 +173,7 @@ impl Voter {
             records.iter().for_each(|record| image.apply(record));
         }
         self.follower.publish(committed.is_ok());
+        self.follower_waits.store(self.follower.is_waiting(), Ordering::Relaxed);
         committed
     }
 
@@ -171,7 +196,7 @@ impl Voter {
             answers.push(answer);
         }
         let mut committed = self.write();
-        if committed.is_ok() && !all_records.is_empty() {
+        if committed.is_ok() && (!all_records.is_empty() || self.follower.is_waiting()) {
             let records = self.follower.follow(&next, &all_records);
             committed = self.show(&mut next, &records);
             self.image.store(Arc::new(next));

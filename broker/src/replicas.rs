@@ -5,7 +5,7 @@
 //! disk that disappears is missed (see [`ottla_cluster::controller::residence`]). The absence of metadata never deletes
 //! data: a partition on disk that no record speaks of stays where it is.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -43,6 +43,8 @@ pub(crate) struct Replicas {
     next: TopicMap,
     /// Logs that are open, and serve once their directory is committed.
     unassigned: BTreeMap<TopicId, Vec<Unassigned>>,
+    /// Partitions whose log could not be made for now.
+    unmade: BTreeSet<(TopicId, usize)>,
 }
 
 /// A log that was found on disk.
@@ -62,6 +64,8 @@ enum Opening {
     Ready(Arc<Partition>),
     /// It is open, and the metadata does not say where.
     Unassigned(Arc<Partition>),
+    /// It has no log yet, and there is no room or no descriptor for one; that passes.
+    Unmade,
     Offline,
 }
 
@@ -72,6 +76,9 @@ enum OpenError {
     Unreachable(#[from] Unreachable),
     #[error(transparent)]
     Log(#[from] LogError),
+    /// It never had a log, and that is still so.
+    #[error(transparent)]
+    Unmade(LogError),
 }
 
 impl Replicas {
@@ -101,6 +108,7 @@ impl Replicas {
             found,
             next: TopicMap::default(),
             unassigned: BTreeMap::new(),
+            unmade: BTreeSet::new(),
         }
     }
 
@@ -120,17 +128,37 @@ impl Replicas {
         let mut opened = opened.into_iter();
         for (topic, mut replicas) in topics {
             for index in replicas.len()..topic.partitions.len() {
-                replicas.push(match opened.next().expect("one for each that is missing") {
-                    Opening::Ready(partition) => Replica::Leader(partition),
-                    Opening::Unassigned(partition) => {
-                        let waiting = self.unassigned.entry(topic.id).or_default();
-                        waiting.push(Unassigned { index, partition });
-                        Replica::Offline
-                    }
-                    Opening::Offline => Replica::Offline,
-                });
+                let opening = opened.next().expect("one for each that is missing");
+                replicas.push(self.take_in(topic.id, index, opening));
             }
             self.next.insert(Topic { name: topic.name.clone(), id: topic.id, replicas });
+        }
+    }
+
+    /// What everybody is to see of it until its directory is committed.
+    fn take_in(&mut self, topic: TopicId, index: usize, opening: Opening) -> Replica {
+        match opening {
+            Opening::Ready(partition) => return Replica::Leader(partition),
+            Opening::Unassigned(partition) => {
+                self.unassigned.entry(topic).or_default().push(Unassigned { index, partition });
+            }
+            Opening::Unmade => drop(self.unmade.insert((topic, index))),
+            Opening::Offline => {}
+        }
+        Replica::Offline
+    }
+
+    /// Tries again to make the logs that could not be made.
+    fn make_unmade(&mut self, image: &Image) {
+        if self.unmade.is_empty() {
+            return;
+        }
+        let broker = self.dynamic_config(image);
+        for (id, index) in std::mem::take(&mut self.unmade) {
+            if let Some(topic) = image.topic_by_id(id) {
+                let opening = self.open_replica(topic, index, &config_of(&broker, image, topic));
+                self.take_in(id, index, opening);
+            }
         }
     }
 
@@ -143,6 +171,10 @@ impl Replicas {
             Err(OpenError::Unreachable(reason @ Unreachable::DirectoryAbsent(_))) => {
                 debug!(%partition, %reason, "the partition is offline");
                 Opening::Offline
+            }
+            Err(OpenError::Unmade(failure)) if failure.is_disk_full() || failure.is_out_of_descriptors() => {
+                warn!(%partition, error = %failure, "the partition's log cannot be made now");
+                Opening::Unmade
             }
             Err(failure) => {
                 error!(%partition, error = %failure, "the partition is offline; its files are left as they are");
@@ -179,7 +211,11 @@ impl Replicas {
             Residence::Unmade => {
                 let directory = self.take_emptiest_directory();
                 let now_ms = self.clock.wall_ms();
-                let log = directory.dir().create_log(partition, topic_id, config.log.clone(), now_ms)?;
+                let made = directory.dir().create_log(partition, topic_id, config.log.clone(), now_ms);
+                let log = made.map_err(|failure| {
+                    directory.uncount_partition();
+                    OpenError::Unmade(failure)
+                })?;
                 Ok(Opening::Unassigned(self.lead(partition, placed, directory, log, config)))
             }
         }
@@ -285,8 +321,10 @@ impl Replicas {
         // Out of the table first, so that no request finds a partition whose log is closed.
         self.topics.replace(self.next.clone());
         let waiting = self.unassigned.remove(&id).unwrap_or_default();
+        self.unmade.retain(|(topic, _)| *topic != id);
         for partition in topic.leaders().chain(waiting.iter().map(|waiting| &waiting.partition)) {
             partition.resign();
+            partition.directory().uncount_partition();
             self.delete_log(partition.directory(), &partition.topic_partition);
         }
         for (index, replica) in (0..).zip(&topic.replicas) {
@@ -362,6 +400,7 @@ impl Follower for Replicas {
             (&**topic, known.unwrap_or_default())
         });
         let grown = grown.collect();
+        self.make_unmade(image);
         self.open_topics(image, grown);
         let broker = self.dynamic_config(image);
         for topic in image.topics().filter(|topic| all_configured || configured.contains(&topic.id)) {
@@ -385,6 +424,10 @@ impl Follower for Replicas {
             self.next.insert(topic);
         }
         self.topics.replace(self.next.clone());
+    }
+
+    fn is_waiting(&self) -> bool {
+        !self.unassigned.is_empty() || !self.unmade.is_empty()
     }
 }
 

@@ -102,10 +102,14 @@ fn a_segment_is_rolled_by_its_age_and_a_step_back_does_not_roll_each_batch() {
     client.append("rolled", batch(&["a"]));
     assert_eq!(segment_count(&storage, "rolled"), 1);
     clock.set_ahead_ms(DAY_MS);
-    (0..5).for_each(|_| drop(client.append("rolled", batch(&["b"]))));
+    for _ in 0..5 {
+        client.append("rolled", batch(&["b"]));
+    }
     assert_eq!(segment_count(&storage, "rolled"), 2);
     clock.set_ahead_ms(-DAY_MS);
-    (0..5).for_each(|_| drop(client.append("rolled", batch(&["c"]))));
+    for _ in 0..5 {
+        client.append("rolled", batch(&["c"]));
+    }
     assert_eq!(segment_count(&storage, "rolled"), 2);
 }
 

@@ -138,6 +138,58 @@ fn a_compacted_topic_keeps_the_last_value_of_each_key_at_its_offset() {
     assert_eq!(read_all(&mut broker.connect(), &topic).len(), found.len());
 }
 
+/// Run against Apache Kafka (`OTTLA_TEST_BOOTSTRAP`, with `log.cleaner.backoff.ms=10`), it says that the same records
+/// survive there.
+#[test]
+fn exactly_those_records_survive_that_survive_on_kafka() {
+    const SEGMENT_BYTES: usize = 2000;
+    let broker = TestBroker::any_with(&EAGER);
+    let mut client = broker.connect();
+    let eager = [("min.cleanable.dirty.ratio", "0.0")];
+    let topic = client.new_topic(1, &[&COMPACTED[..], &eager].concat());
+    let mut appended = Vec::new();
+    let (mut segment, mut segment_base, mut segment_bytes) = (0u64, 0, 0);
+    // Keys that come often and keys that come once, tombstones, and batches of several records with one codec each.
+    for round in 0..150u64 {
+        let mut builder = BatchBuilder::new(Compression::ALL[round as usize % 5]);
+        let mixed = |part: u64| (round * 7 + part).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
+        let timestamp = now_ms();
+        for part in 0..1 + round % 4 {
+            let key = format!("k{}", mixed(part) % (1 + round % 90));
+            let value = (mixed(part + 9) % 6 > 0).then(|| format!("value {round}.{part}"));
+            builder.push(timestamp, Some(key.as_bytes()), value.as_deref().map(str::as_bytes), &[]).unwrap();
+            appended.push((key, value));
+        }
+        let batch = builder.build();
+        if segment_bytes + batch.len() > SEGMENT_BYTES {
+            (segment, segment_base, segment_bytes) =
+                (segment + 1, appended.len() as i64 - 1 - (round % 4) as i64, 0);
+        }
+        segment_bytes += batch.len();
+        let records = 1 + (round % 4) as i64;
+        assert_eq!(client.append(&topic, batch), appended.len() as i64 - records);
+    }
+    assert!(segment > 5, "{segment} segments");
+    let rows: BTreeMap<i64, (String, Option<String>)> = (0..).zip(appended).collect();
+    let last: BTreeMap<&String, i64> =
+        rows.range(..segment_base).map(|(offset, (key, _))| (key, *offset)).collect();
+    let stays = |offset: i64, key: &String| offset >= segment_base || last[key] == offset;
+    let expected: BTreeMap<_, _> = rows
+        .iter()
+        .filter(|(offset, (key, _))| stays(**offset, key))
+        .map(|(o, row)| (*o, row.clone()))
+        .collect();
+    assert!(expected.len() * 2 < rows.len(), "{} of {}", expected.len(), rows.len());
+    wait_until("all that can go has gone", || {
+        let found = read_all(&mut client, &topic);
+        assert!(
+            expected.iter().all(|(offset, row)| found.get(offset) == Some(row)),
+            "{expected:?} {found:?}"
+        );
+        if found == expected { Ok(()) } else { Err(format!("{} of {}", found.len(), expected.len())) }
+    });
+}
+
 #[test]
 fn a_key_that_was_deleted_is_gone_after_delete_retention() {
     let broker = TestBroker::start(&EAGER);

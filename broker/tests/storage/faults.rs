@@ -7,7 +7,7 @@ use ottla_protocol::ErrorCode;
 use ottla_protocol::messages::produce::ProduceRequest;
 
 use crate::support::batches::{batch, values};
-use crate::support::requests::produce;
+use crate::support::requests::{create_topic, produce};
 use crate::support::{Client, TestBroker};
 
 /// Everything that was not synced is lost.
@@ -165,6 +165,33 @@ fn fill(storage: &FaultyStorage, client: &mut Client) -> i64 {
     }
     assert!(acknowledged < 10, "there was no room");
     acknowledged
+}
+
+#[test]
+fn a_topic_that_had_no_room_for_its_logs_gets_them_when_there_is_some() {
+    for operation in [Operation::Create, Operation::Write] {
+        let storage = FaultyStorage::new();
+        let broker = TestBroker::start_on(&storage, &[]).unwrap();
+        let mut client = broker.connect();
+        storage.fail_next(operation, io::ErrorKind::StorageFull);
+        let began = std::time::Instant::now();
+        // The first write is that of the metadata log, which has no room either.
+        while client.call(7, create_topic("late", 2, &[])).topics[0].error_code.is_retriable() {}
+        for partition in 0..2 {
+            loop {
+                let request = produce("late", partition, -1, batch(&["a"]));
+                let row = client.call(9, request).responses.remove(0).partition_responses.remove(0);
+                if row.error_code == ErrorCode::NONE {
+                    assert_eq!(row.base_offset, 0);
+                    break;
+                }
+                assert_eq!(row.error_code, ErrorCode::KAFKA_STORAGE_ERROR);
+                assert!(began.elapsed() < crate::support::client::PATIENCE, "there is room");
+            }
+        }
+        let after = TestBroker::start_on(&storage.after_kill(), &[]).unwrap();
+        assert_eq!(values(&after.connect().fetch("late", 0)), ["a"]);
+    }
 }
 
 #[test]
