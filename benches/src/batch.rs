@@ -1,15 +1,21 @@
 //! Record batches prepared ahead, and the ledger that proves they came back.
 //!
 //! The bytes are laid out here by hand, not with `ottla-protocol`: the instrument must not share a mistake with what it
-//! measures. Batches are plain (no producer id, no compression) and carry pseudo-random values, so that nothing can
+//! measures. Batches are plain (no producer id; lz4 for one row only) and carry pseudo-random values, so that nothing can
 //! be guessed or squeezed. Format: record batch v2, KIP-98.
 
+use std::io::Write as _;
+
 use crc_fast::{CrcAlgorithm, checksum};
+
+use crate::error::{BenchError, Doing, Result};
 
 /// Bytes before the first record of a batch.
 pub(crate) const BATCH_HEADER_BYTES: usize = 61;
 /// Where the CRC-covered part of a batch begins.
 const CRC_COVERS_FROM: usize = 21;
+/// Kafka's number of the codec, in the low byte of the attributes.
+const LZ4: u8 = 3;
 
 /// CRC-32C, Kafka's batch checksum.
 pub(crate) fn crc32c(bytes: &[u8]) -> u32 {
@@ -36,21 +42,24 @@ pub(crate) struct Batch {
 
 /// Lays out one batch with as many records as fit, or exactly `record_count` of them.
 pub(crate) fn build(shape: Shape, record_count: Option<u32>, timestamp_ms: i64, seed: u64) -> Batch {
+    build_of(shape, record_count, timestamp_ms, seed, 0)
+}
+
+/// The first `repeated` bytes of each value are equal, the rest is noise.
+fn build_of(shape: Shape, record_count: Option<u32>, timestamp_ms: i64, seed: u64, repeated: usize) -> Batch {
     let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut bytes = vec![0u8; BATCH_HEADER_BYTES];
     let mut count = 0u32;
     let mut record = Vec::with_capacity(shape.value_bytes + 16);
     while record_count.is_none_or(|wanted| count < wanted) {
         record.clear();
-        lay_record(&mut record, count, shape.value_bytes, &mut random);
+        lay_record(&mut record, count, shape.value_bytes, repeated, &mut random);
         if record_count.is_none() && bytes.len() + record.len() > shape.batch_bytes_max {
             break;
         }
         bytes.extend_from_slice(&record);
         count += 1;
     }
-    let length = (bytes.len() - 12) as i32;
-    bytes[8..12].copy_from_slice(&length.to_be_bytes());
     bytes[12..16].copy_from_slice(&(-1i32).to_be_bytes());
     bytes[16] = 2;
     bytes[23..27].copy_from_slice(&(count as i32 - 1).to_be_bytes());
@@ -58,13 +67,36 @@ pub(crate) fn build(shape: Shape, record_count: Option<u32>, timestamp_ms: i64, 
     bytes[35..43].copy_from_slice(&timestamp_ms.to_be_bytes());
     bytes[43..57].fill(0xff);
     bytes[57..61].copy_from_slice(&count.to_be_bytes());
-    let crc = crc32c(&bytes[CRC_COVERS_FROM..]);
-    bytes[17..21].copy_from_slice(&crc.to_be_bytes());
+    let crc = sign(&mut bytes);
     Batch { bytes, record_count: count, crc }
 }
 
+/// The same batch with its records packed by lz4, as a client sends it. Half of each value is made to repeat first, for
+/// noise cannot be packed.
+pub(crate) fn build_lz4(shape: Shape, timestamp_ms: i64, seed: u64) -> Result<Batch> {
+    let plain = build_of(shape, None, timestamp_ms, seed, shape.value_bytes / 2);
+    let mut packed = lz4_flex::frame::FrameEncoder::with_frame_info(
+        lz4_flex::frame::FrameInfo::new().block_size(lz4_flex::frame::BlockSize::Max64KB),
+        plain.bytes[..BATCH_HEADER_BYTES].to_vec(),
+    );
+    packed.write_all(&plain.bytes[BATCH_HEADER_BYTES..]).doing(|| "pack a batch".to_owned())?;
+    let mut bytes = packed.finish().map_err(|error| BenchError::Void(format!("lz4: {error}")))?;
+    bytes[22] |= LZ4;
+    let crc = sign(&mut bytes);
+    Ok(Batch { bytes, record_count: plain.record_count, crc })
+}
+
+/// Writes the length and the checksum into a batch.
+fn sign(bytes: &mut [u8]) -> u32 {
+    let length = (bytes.len() - 12) as i32;
+    bytes[8..12].copy_from_slice(&length.to_be_bytes());
+    let crc = crc32c(&bytes[CRC_COVERS_FROM..]);
+    bytes[17..21].copy_from_slice(&crc.to_be_bytes());
+    crc
+}
+
 /// One record: length, attributes, timestamp delta 0, offset delta, null key, value, no headers.
-fn lay_record(into: &mut Vec<u8>, offset_delta: u32, value_bytes: usize, random: &mut u64) {
+fn lay_record(into: &mut Vec<u8>, offset_delta: u32, value_bytes: usize, repeated: usize, random: &mut u64) {
     let mut body = Vec::with_capacity(value_bytes + 12);
     body.push(0);
     put_varint(&mut body, 0);
@@ -72,6 +104,7 @@ fn lay_record(into: &mut Vec<u8>, offset_delta: u32, value_bytes: usize, random:
     put_varint(&mut body, -1);
     put_varint(&mut body, value_bytes as i64);
     let value_from = body.len();
+    body.resize(value_from + repeated, b'=');
     while body.len() < value_from + value_bytes {
         *random ^= *random << 13;
         *random ^= *random >> 7;
@@ -208,6 +241,17 @@ mod tests {
         let batch = build(SHAPE, None, 1, 1);
         assert!(batch.bytes.len() <= SHAPE.batch_bytes_max);
         assert!(batch.bytes.len() + 120 > SHAPE.batch_bytes_max);
+    }
+
+    #[test]
+    fn a_packed_batch_is_intact_and_smaller() {
+        let packed = build_lz4(SHAPE, 1, 1).unwrap();
+        let plain = build(SHAPE, None, 1, 1);
+        assert_eq!(packed.record_count, plain.record_count);
+        assert!(packed.bytes.len() < plain.bytes.len());
+        let mut intact = 0;
+        walk(&packed.bytes, |batch| intact += u32::from(batch.is_intact()));
+        assert_eq!(intact, 1);
     }
 
     #[test]

@@ -56,8 +56,8 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct RunArgs {
-    /// Rows to measure, of 1, 2, 3, 5, 7, 8, 9.
-    #[arg(long, value_delimiter = ',', default_value = "1,2,3,5,7,8,9")]
+    /// Rows to measure, of 1 to 9, 12 and 13. Row 8 has 10 and 14 in it, row 12 has 11.
+    #[arg(long, value_delimiter = ',', default_value = "1,2,3,4,5,6,7,8,9,12,13")]
     rows: Vec<u8>,
     /// What to measure.
     #[arg(long, value_delimiter = ',', default_value = "floor,ottla,kafka")]
@@ -83,7 +83,7 @@ struct RunArgs {
     /// The results' file name, without extension; by default the Unix time.
     #[arg(long)]
     name: Option<String>,
-    /// Let the processors sleep during rows 5 and 7: no spinner of idle priority on each.
+    /// Let the processors sleep during rows 5, 6 and 7: no spinner of idle priority on each.
     #[arg(long)]
     no_spinners: bool,
     /// Stay in the machine's own network.
@@ -172,16 +172,23 @@ fn plan(arguments: &RunArgs, temporary: &Path) -> Result<Plan> {
 }
 
 fn measure(plan: &Plan, row: u8, spinners: bool) -> Result<Vec<Sample>> {
-    let _spinners =
-        if spinners && matches!(row, 5 | 7) { process::spinners(&plan.places.work_dir)? } else { Vec::new() };
+    let _spinners = if spinners && matches!(row, 5 | 6 | 7) {
+        process::spinners(&plan.places.work_dir)?
+    } else {
+        Vec::new()
+    };
     match row {
         1 => rows::fetch::row_1(plan),
         2 => rows::produce::row_2(plan),
         3 => rows::produce::row_3(plan),
+        4 => rows::produce::row_4(plan),
         5 => rows::round_trip::row_5(plan),
+        6 => rows::end_to_end::row_6(plan),
         7 => rows::round_trip::row_7(plan),
         8 => rows::launch::row_8(plan),
         9 => rows::crash::row_9(plan),
+        12 => rows::connections::row_12(plan),
+        13 => rows::produce::row_13(plan),
         other => Err(BenchError::Void(format!("there is no row {other} here"))),
     }
 }

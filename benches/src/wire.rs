@@ -125,6 +125,12 @@ impl PreparedProduce {
         frame.0.extend_from_slice(&batch.bytes);
         Self { frame: frame.finish(), batch }
     }
+
+    /// Sends it to another partition from now on: its number stands before the batch and its length.
+    pub(crate) fn address_to(&mut self, partition: i32) {
+        let at = self.frame.len() - self.batch.bytes.len() - 8;
+        self.frame[at..at + 4].copy_from_slice(&partition.to_be_bytes());
+    }
 }
 
 /// What a fetch brought.

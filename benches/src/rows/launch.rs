@@ -90,7 +90,7 @@ fn create_when_ready(connection: &mut Connection, topic: &str) -> Result<()> {
 }
 
 /// Creates the partitions and waits until the last of each topic takes a record.
-fn create_partitions(connection: &mut Connection) -> Result<()> {
+pub(crate) fn create_partitions(connection: &mut Connection) -> Result<()> {
     let topics: Vec<String> = (0..TOPICS).map(|index| format!("many-{index}")).collect();
     for topic in &topics {
         connection.create_topic(topic, PARTITIONS_PER_TOPIC, &[])?;
@@ -103,7 +103,7 @@ fn create_partitions(connection: &mut Connection) -> Result<()> {
 }
 
 /// CPU that the process uses over five seconds in which nobody asks anything.
-fn idle_cpu_percent(process: &ServerProcess) -> Result<f64> {
+pub(crate) fn idle_cpu_percent(process: &ServerProcess) -> Result<f64> {
     std::thread::sleep(Duration::from_secs(3));
     let from = process.cpu_s()?;
     std::thread::sleep(Duration::from_secs(5));

@@ -4,7 +4,9 @@
 //! machine whose speed drifts. A row ends by reading everything back; a difference makes the row void, not smaller.
 
 pub(crate) mod clients;
+pub(crate) mod connections;
 pub(crate) mod crash;
+pub(crate) mod end_to_end;
 pub(crate) mod fetch;
 pub(crate) mod launch;
 pub(crate) mod produce;

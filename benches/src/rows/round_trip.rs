@@ -37,9 +37,20 @@ pub(crate) fn row_7(plan: &Plan) -> Result<Vec<Sample>> {
 }
 
 fn run(plan: &Plan, row: Row, config: Option<(&'static str, &'static str)>) -> Result<Vec<Sample>> {
-    // The brokers must stay free to move, so only the thread that measures is bound, after it has started them.
+    on_first_processor(|| start(plan, row), |(floor, brokers)| measure(plan, row, config, floor, brokers))
+}
+
+/// Starts servers, which stay free to move, and then measures on a thread that stays on the first processor.
+pub(crate) fn on_first_processor<S: Send, T: Send>(
+    start: impl FnOnce() -> Result<S> + Send,
+    measure: impl FnOnce(S) -> Result<T> + Send,
+) -> Result<T> {
     std::thread::scope(|scope| {
-        let measuring = scope.spawn(|| measure(plan, row, config));
+        let measuring = scope.spawn(|| {
+            let servers = start()?;
+            stay_on_first_processor()?;
+            measure(servers)
+        });
         measuring.join().map_err(|_| BenchError::Void("the measuring thread panicked".to_owned()))?
     })
 }
@@ -53,10 +64,8 @@ fn stay_on_first_processor() -> Result<()> {
         .doing(|| "bind to a processor".to_owned())
 }
 
-fn measure(plan: &Plan, row: Row, config: Option<(&'static str, &'static str)>) -> Result<Vec<Sample>> {
-    let fsync = config.is_some();
-    let closed_loop = Duration::from_secs(if plan.quick { 2 } else { 5 });
-    let open_loop = Duration::from_secs(if plan.quick { 4 } else { 10 });
+/// Starts the floor and the brokers, all of them frozen.
+fn start(plan: &Plan, row: Row) -> Result<(Floor, Vec<Broker>)> {
     let floor = Floor::start(FloorKind::Echo, &plan.places)?;
     floor.process.freeze()?;
     let mut brokers = Vec::new();
@@ -66,7 +75,19 @@ fn measure(plan: &Plan, row: Row, config: Option<(&'static str, &'static str)>) 
         broker.process.freeze()?;
         brokers.push(broker);
     }
-    stay_on_first_processor()?;
+    Ok((floor, brokers))
+}
+
+fn measure(
+    plan: &Plan,
+    row: Row,
+    config: Option<(&'static str, &'static str)>,
+    floor: Floor,
+    brokers: Vec<Broker>,
+) -> Result<Vec<Sample>> {
+    let fsync = config.is_some();
+    let closed_loop = Duration::from_secs(if plan.quick { 2 } else { 5 });
+    let open_loop = Duration::from_secs(if plan.quick { 4 } else { 10 });
     let mut samples = Vec::new();
     for round in 0..=plan.rounds {
         for system in plan.order(round) {

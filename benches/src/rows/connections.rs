@@ -1,0 +1,102 @@
+//! Rows 11 and 12: what a thousand connections cost. Each is opened and has one record acknowledged; then all are silent
+//! while the broker's CPU and memory are read, beside 10,000 partitions; then one record at a time goes over each in turn,
+//! against the same over one connection.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use crate::batch::{Ledger, Shape, build};
+use crate::error::{BenchError, Result};
+use crate::rows::launch::{create_partitions, idle_cpu_percent};
+use crate::rows::{Plan, Row, Sample, Watch, now_ms, progress};
+use crate::stats::Latencies;
+use crate::system::{Broker, Launcher, Meanwhile, System};
+use crate::wire::{Connection, PreparedProduce};
+
+const ROW: Row = Row(12);
+const TOPIC: &str = "row-12";
+const SHAPE: Shape = Shape { value_bytes: 1024, batch_bytes_max: 16 << 10 };
+const CONNECTIONS: usize = 1_000;
+
+/// Measures rows 11 and 12. A round of Kafka takes a minute, so there are few and no round is dropped.
+pub(crate) fn row_12(plan: &Plan) -> Result<Vec<Sample>> {
+    let rounds = if plan.quick { 1 } else { plan.rounds.min(3) };
+    let mut samples = Vec::new();
+    for round in 1..=rounds {
+        for system in plan.order(round).into_iter().filter(|system| *system != System::Floor) {
+            let launcher = Launcher::prepare(system, &plan.places, "row-12", Meanwhile::Running)?;
+            let broker = launcher.start()?;
+            let (figures, foreign_share) = measure(&broker, plan.quick)?;
+            broker.discard()?;
+            progress(ROW, system, round, &figures);
+            samples.push(Sample { row: ROW, system, round, figures, foreign_share });
+        }
+    }
+    Ok(samples)
+}
+
+fn measure(broker: &Broker, quick: bool) -> Result<(BTreeMap<&'static str, f64>, f64)> {
+    let duration = Duration::from_secs(if quick { 3 } else { 10 });
+    let mut written = Ledger::default();
+    let mut first = broker.connect()?;
+    first.create_topic(TOPIC, 1, &[])?;
+    let record = PreparedProduce::new(TOPIC, 0, build(SHAPE, Some(1), now_ms(), 1));
+    let mut note = || written.add(record.batch.record_count, record.batch.crc);
+    first.produce_until_acked(&record, Duration::from_secs(60))?;
+    note();
+    create_partitions(&mut first)?;
+    std::thread::sleep(Duration::from_secs(2));
+    let before = broker.process.memory()?.rss_anon;
+    let mut all = Vec::with_capacity(CONNECTIONS);
+    for _ in 0..CONNECTIONS {
+        let mut connection = broker.connect()?;
+        round_trip(&mut connection, &record)?;
+        note();
+        all.push(connection);
+    }
+    let idle_cpu = idle_cpu_percent(&broker.process)?;
+    let held = broker.process.memory()?.rss_anon - before;
+    let watch = Watch::start(&broker.process)?;
+    let one = turns(&mut all[..1], &record, duration, &mut note)?;
+    let many = turns(&mut all, &record, duration, &mut note)?;
+    let observed = watch.stop(&broker.process)?;
+    let read = broker.connect()?.audit(TOPIC, 0, written.records as i64)?;
+    if read != written {
+        return Err(BenchError::Void(format!("{}: wrote {written:?}, read {read:?}", broker.system)));
+    }
+    let figures = BTreeMap::from([
+        ("idle CPU %, 10,000 partitions and 1,000 connections", idle_cpu),
+        ("RssAnon per idle connection KiB", held * 1024.0 / CONNECTIONS as f64),
+        ("1 connection: round trip p50 µs", one.percentile_us(50.0)),
+        ("1 connection: round trip p99 µs", one.percentile_us(99.0)),
+        ("1,000 connections: round trip p50 µs", many.percentile_us(50.0)),
+        ("1,000 connections: round trip p99 µs", many.percentile_us(99.0)),
+        ("1,000 ÷ 1, p50", many.percentile_us(50.0) / one.percentile_us(50.0)),
+    ]);
+    Ok((figures, observed.foreign_share))
+}
+
+fn round_trip(connection: &mut Connection, record: &PreparedProduce) -> Result<()> {
+    connection.send_produce(record)?;
+    connection.receive_ack().map(drop)
+}
+
+/// One record at a time, over each connection in turn.
+fn turns(
+    connections: &mut [Connection],
+    record: &PreparedProduce,
+    duration: Duration,
+    note: &mut impl FnMut(),
+) -> Result<Latencies> {
+    let mut latencies = Latencies::new();
+    let end = Instant::now() + duration;
+    while Instant::now() < end {
+        for connection in &mut *connections {
+            let from = Instant::now();
+            round_trip(connection, record)?;
+            latencies.record(from.elapsed());
+            note();
+        }
+    }
+    Ok(latencies)
+}
