@@ -30,9 +30,7 @@ pub use assignment::StartAt;
 pub use batch::RecordBatch;
 pub use config::{ConsumerConfig, GroupProtocol, IsolationLevel, OffsetReset};
 use group::Group;
-pub(crate) use group::{
-    COMMIT_VERSION_MAX, FETCH_VERSION_MAX, Identity, commit_codes, commit_request,
-};
+pub(crate) use group::{COMMIT_VERSION_MAX, FETCH_VERSION_MAX, Identity, commit_codes, commit_request};
 pub use group::{GroupMetadata, OffsetAndMetadata, PendingCommit, RebalanceListener, Rebalancing};
 pub use stream::BatchStream;
 

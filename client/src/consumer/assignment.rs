@@ -213,7 +213,10 @@ impl Assignment {
         let fresh = self.fresh(start);
         let Some(known) = self.partitions.get_mut(partition) else { return false };
         let reading = known.reading.elsewhere(fresh.reading.fetch_epoch);
-        *known = Partition { is_paused: known.is_paused, is_retiring: known.is_retiring, reading, ..fresh };
+        let (is_paused, is_retiring) = (known.is_paused, known.is_retiring);
+        // The partition ends where it did.
+        let high_watermark = known.high_watermark;
+        *known = Partition { is_paused, is_retiring, high_watermark, reading, ..fresh };
         self.drop_stale();
         true
     }

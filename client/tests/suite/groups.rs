@@ -4,25 +4,36 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use ottla_client::{
-    Assignor, Client, ClientConfig, Consumer, ConsumerConfig, ErrorKind, GroupProtocol, NewTopic, Offset,
-    OffsetReset, PartitionIndex, ProducerConfig, ProducerRecord, RebalanceListener, Rebalancing,
-    TopicPartition,
+    Assignor, Client, Consumer, ConsumerConfig, ErrorCode, ErrorKind, GroupProtocol, Offset,
+    OffsetAndMetadata, OffsetReset, PartitionIndex, ProducerConfig, ProducerRecord, StartAt, TopicPartition,
 };
 
-use super::{at, fresh_topic};
+use super::{at, fresh_topic, rebalances};
 
 /// Long enough for any rebalance that does not wait for a dead member.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Runs every check.
 pub(crate) async fn run(client: &Client) {
     for protocol in [GroupProtocol::Classic, GroupProtocol::Consumer] {
         committed_offsets_survive_the_consumer(client, protocol).await;
         members_share_the_partitions_and_take_over_from_who_leaves(client, protocol).await;
+        rebalances::a_pattern_picks_up_new_topics(client, protocol).await;
+        rebalances::a_static_member_comes_back_without_a_rebalance(client, protocol).await;
+        rebalances::partitions_go_after_the_program_is_done_with_them(client, protocol, Assignor::Range)
+            .await;
     }
+    let (classic, cooperative) = (GroupProtocol::Classic, Assignor::CooperativeSticky);
+    rebalances::partitions_go_after_the_program_is_done_with_them(client, classic, cooperative).await;
+    rebalances::who_dies_is_replaced_and_nothing_is_missing(client).await;
+    every_assignor_divides(client).await;
+    a_stream_reads_until_it_is_closed(client).await;
+    positions_in_a_group_are_sought_paused_and_reset(client).await;
+    offsets_are_committed_without_being_a_member(client).await;
+    what_cannot_work_is_told_at_once_or_by_poll(client).await;
 }
 
-fn config(group: &str, protocol: GroupProtocol) -> ConsumerConfig {
+pub(crate) fn config(group: &str, protocol: GroupProtocol) -> ConsumerConfig {
     ConsumerConfig {
         group_protocol: protocol,
         session_timeout: Duration::from_secs(6),
@@ -32,7 +43,7 @@ fn config(group: &str, protocol: GroupProtocol) -> ConsumerConfig {
 }
 
 /// Sends the numbers from `first` on, round robin over the partitions.
-async fn send(client: &Client, topic: &str, partitions: i32, numbers: std::ops::Range<u32>) {
+pub(crate) async fn send(client: &Client, topic: &str, partitions: i32, numbers: std::ops::Range<u32>) {
     let producer = client.producer(ProducerConfig { batch_bytes: 200, ..ProducerConfig::default() });
     for n in numbers {
         let partition = PartitionIndex::new(i32::try_from(n).expect("small") % partitions);
@@ -58,7 +69,7 @@ async fn read(consumer: &Consumer, count: usize) -> Vec<u32> {
     numbers
 }
 
-async fn read_some(consumer: &Consumer) -> Vec<u32> {
+pub(crate) async fn read_some(consumer: &Consumer) -> Vec<u32> {
     let Some(batch) = consumer.poll(Duration::from_millis(200)).await.expect("readable") else {
         return Vec::new();
     };
@@ -128,7 +139,7 @@ async fn members_share_the_partitions_and_take_over_from_who_leaves(
 }
 
 /// Polls until every partition has one owner and each member has so many.
-async fn until_divided(members: &[Consumer], counts: &[usize]) {
+pub(crate) async fn until_divided(members: &[Consumer], counts: &[usize]) {
     let until = Instant::now() + PATIENCE;
     loop {
         for member in members {
@@ -143,4 +154,142 @@ async fn until_divided(members: &[Consumer], counts: &[usize]) {
         }
         assert!(Instant::now() < until, "{owned:?}");
     }
+}
+
+async fn every_assignor_divides(client: &Client) {
+    for assignor in [Assignor::Range, Assignor::RoundRobin, Assignor::Sticky, Assignor::CooperativeSticky] {
+        let topic = fresh_topic(client, assignor.name(), 4).await;
+        let config = ConsumerConfig { assignors: vec![assignor], ..config(&topic, GroupProtocol::Classic) };
+        let members: Vec<Consumer> = (0..2).map(|_| client.consumer(config.clone())).collect();
+        for member in &members {
+            member.subscribe([&topic]).expect("subscribed");
+        }
+        until_divided(&members, &[2, 2]).await;
+        members[0].close().await.expect("left");
+        until_divided(&members[1..], &[4]).await;
+        members[1].close().await.expect("left");
+    }
+}
+
+async fn a_stream_reads_until_it_is_closed(client: &Client) {
+    use futures_core::Stream;
+    let topic = fresh_topic(client, "stream", 3).await;
+    send(client, &topic, 3, 0..300).await;
+    let consumer = client.consumer(config(&topic, GroupProtocol::Classic));
+    consumer.subscribe([&topic]).expect("subscribed");
+    let reading = tokio::spawn({
+        let consumer = consumer.clone();
+        async move {
+            let mut stream = std::pin::pin!(consumer.stream());
+            let mut count = 0;
+            while let Some(batch) = std::future::poll_fn(|context| stream.as_mut().poll_next(context)).await {
+                count += batch.expect("readable").records().expect("whole").count();
+            }
+            count
+        }
+    });
+    let until = Instant::now() + PATIENCE;
+    let partitions: Vec<TopicPartition> = (0..3).map(|index| at(&topic, index)).collect();
+    while !partitions.iter().all(|partition| consumer.position(partition) == Some(Offset::new(100))) {
+        assert!(Instant::now() < until, "not all arrive");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    consumer.close().await.expect("committed and left");
+    assert_eq!(reading.await.expect("joined"), 300, "the stream ends with the consumer");
+    let after = client.consumer(config(&topic, GroupProtocol::Classic));
+    let committed = after.committed(&partitions).await.expect("answered");
+    assert_eq!(committed.values().map(|one| one.offset.get()).sum::<i64>(), 300);
+}
+
+async fn positions_in_a_group_are_sought_paused_and_reset(client: &Client) {
+    let topic = fresh_topic(client, "positions", 1).await;
+    send(client, &topic, 1, 0..100).await;
+    let partition = at(&topic, 0);
+    let consumer =
+        client.consumer(ConsumerConfig { auto_commit: None, ..config(&topic, GroupProtocol::Classic) });
+    consumer.subscribe([&topic]).expect("subscribed");
+    read(&consumer, 100).await;
+    assert_eq!(consumer.lag(&partition), Some(0));
+    assert!(consumer.seek(&partition, StartAt::Offset(Offset::new(90))));
+    assert_eq!(consumer.lag(&partition), Some(10));
+    assert!(consumer.pause(&partition, true));
+    assert!(read_some(&consumer).await.is_empty(), "paused");
+    consumer.pause(&partition, false);
+    assert_eq!(read(&consumer, 10).await, (90..100).collect::<Vec<u32>>());
+    let note = OffsetAndMetadata { metadata: Some("noon".to_owned()), ..Offset::new(42).into() };
+    consumer.commit_offsets([(partition.clone(), note.clone())]).await.expect("committed");
+    assert_eq!(consumer.committed(&[partition.clone()]).await.expect("answered")[&partition], note);
+    consumer.commit_async().expect("in a group").await.expect("committed");
+    assert_eq!(
+        consumer.committed(&[partition.clone()]).await.expect("answered")[&partition].offset.get(),
+        100
+    );
+    consumer.unsubscribe().await.expect("left");
+    assert!(consumer.assignment().is_empty());
+    assert_eq!(consumer.group_metadata().expect("in a group").generation_id, None);
+    // Without a committed offset the program is told, if that is what it wants.
+    let strict = ConsumerConfig {
+        offset_reset: OffsetReset::Fail,
+        ..config(&format!("{topic}-strict"), GroupProtocol::Classic)
+    };
+    let strict = client.consumer(strict);
+    strict.subscribe([&topic]).expect("subscribed");
+    let error = strict.poll(PATIENCE).await.expect_err("nothing is committed");
+    assert!(matches!(error.kind(), ErrorKind::NoCommittedOffset), "{error}");
+    assert_eq!((error.topic(), error.partition()), (Some(&*topic), Some(0)));
+    strict.close().await.expect("left");
+    // The same consumer comes back.
+    consumer.subscribe([&topic]).expect("subscribed");
+    send(client, &topic, 1, 100..110).await;
+    assert_eq!(read(&consumer, 10).await, (100..110).collect::<Vec<u32>>());
+    consumer.close().await.expect("left");
+}
+
+async fn offsets_are_committed_without_being_a_member(client: &Client) {
+    let topic = fresh_topic(client, "alone", 1).await;
+    send(client, &topic, 1, 0..50).await;
+    let partition = at(&topic, 0);
+    let consumer = client.consumer(ConsumerConfig { auto_commit: None, ..ConsumerConfig::in_group(&topic) });
+    consumer.assign([(partition.clone(), StartAt::Earliest)]);
+    read(&consumer, 50).await;
+    consumer.commit().await.expect("committed");
+    assert_eq!(
+        consumer.committed(&[partition.clone()]).await.expect("answered")[&partition].offset.get(),
+        50
+    );
+    // Once the group has members, they alone may commit.
+    let member = client.consumer(config(&topic, GroupProtocol::Classic));
+    member.subscribe([&topic]).expect("subscribed");
+    until_divided(std::slice::from_ref(&member), &[1]).await;
+    let refused =
+        consumer.commit_offsets([(partition.clone(), Offset::ZERO)]).await.expect_err("not a member");
+    let lost = ErrorCode::UNKNOWN_MEMBER_ID;
+    assert!(matches!(refused.kind(), ErrorKind::MembershipLost { code } if *code == lost), "{refused}");
+    assert!(!refused.is_retriable());
+    member.close().await.expect("left");
+    consumer.close().await.expect("closed");
+}
+
+async fn what_cannot_work_is_told_at_once_or_by_poll(client: &Client) {
+    let loner = client.consumer(ConsumerConfig::default());
+    assert!(matches!(
+        loner.subscribe(["t"]).expect_err("no group").kind(),
+        ErrorKind::InvalidArgument { .. }
+    ));
+    assert!(loner.commit().await.is_err());
+    let topic = fresh_topic(client, "refused", 1).await;
+    let consumer = client.consumer(config(&topic, GroupProtocol::Classic));
+    assert!(consumer.subscribe(["not a topic"]).is_err());
+    assert!(consumer.subscribe_pattern("(").is_err());
+    let hasty = ConsumerConfig {
+        session_timeout: Duration::from_millis(1),
+        ..config(&topic, GroupProtocol::Classic)
+    };
+    let hasty = client.consumer(hasty);
+    hasty.subscribe([&topic]).expect("subscribed");
+    for _ in 0..2 {
+        let error = hasty.poll(PATIENCE).await.expect_err("refused");
+        assert_eq!(error.code(), Some(ErrorCode::INVALID_SESSION_TIMEOUT), "{error}");
+    }
+    hasty.close().await.expect("nothing to leave");
 }
