@@ -97,6 +97,8 @@ impl Core {
         let topics = Arc::new(Topics::default());
         let Opened { cluster_id, directories, cleaner_queue, metadata_log, image } =
             directories::open(&config, storage)?;
+        let log_files_max = limits.log_files_max / directories.len();
+        directories.iter().for_each(|directory| directory.dir().bound_open_files(log_files_max));
         let deletions = Arc::new(Notify::new());
         let follower = Replicas::new(
             config.clone(),

@@ -15,6 +15,9 @@ use crate::connection::{RateWindow, UNLIMITED};
 /// What stays free of the process's file descriptors for logs, when connections are not bounded otherwise.
 const DESCRIPTORS_KEPT: usize = 9 * 1024;
 
+/// Of those, what is not for log files: metadata, checkpoints, files on their way to disk.
+const DESCRIPTORS_SPARE: usize = 1024;
+
 /// The pool of request memory when `queued.max.request.bytes` leaves the choice to the broker.
 const REQUEST_MEMORY_BYTES: usize = 256 << 20;
 
@@ -36,6 +39,8 @@ pub(crate) struct Limits {
     pub(crate) request_memory_bytes: usize,
     /// `max.connections`.
     pub(crate) connections_max: usize,
+    /// How many log files may be kept open.
+    pub(crate) log_files_max: usize,
     /// `max.connections.per.ip`.
     pub(crate) connections_max_per_ip: usize,
     /// `max.connections.per.ip.overrides`.
@@ -68,6 +73,7 @@ impl Limits {
     /// connections, so that a flood of clients cannot keep the broker from opening its logs.
     pub(crate) fn new(config: &BrokerConfig, descriptors_max: usize) -> Limits {
         let affordable = (descriptors_max / 2).max(descriptors_max.saturating_sub(DESCRIPTORS_KEPT)).max(1);
+        let kept = descriptors_max.saturating_sub(affordable);
         let request_memory =
             config.queued_max_request_bytes.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
         let sample = Duration::from_secs(u64::from(config.quota_window_size_seconds));
@@ -75,6 +81,7 @@ impl Limits {
             request_bytes_max: config.socket_request_max_bytes,
             request_memory_bytes: request_memory.unwrap_or(REQUEST_MEMORY_BYTES),
             connections_max: config.max_connections.min(affordable),
+            log_files_max: kept - DESCRIPTORS_SPARE.min(kept / 2),
             connections_max_per_ip: config.max_connections_per_ip,
             connections_max_per_ip_overrides: config.max_connections_per_ip_overrides.clone(),
             connection_creation_rate: config.max_connection_creation_rate,
@@ -144,7 +151,9 @@ mod tests {
     #[test]
     fn what_kafka_leaves_unlimited_is_bounded_by_what_the_process_can_afford() {
         let limits = limits(&[]);
-        assert_eq!(limits.connections_max, 10_784);
+        assert_eq!((limits.connections_max, limits.log_files_max), (10_784, 8192));
+        let few = Limits::new(&BrokerConfig::from_pairs([("node.id", "1")]).unwrap(), 100);
+        assert_eq!((few.connections_max, few.log_files_max), (50, 25));
         assert_eq!(limits.request_memory_bytes, REQUEST_MEMORY_BYTES);
     }
 

@@ -65,6 +65,13 @@ struct Shared {
     latencies: Mutex<Vec<Duration>>,
 }
 
+impl Shared {
+    /// The end of one thread, which is that of all if it is not a good one.
+    fn until_failure(&self, result: Result<(), Finding>) -> Result<(), Finding> {
+        result.inspect_err(|_| self.stops.store(true, Ordering::Relaxed))
+    }
+}
+
 /// Runs it and prints the table.
 pub(crate) fn run(binary: &Path, directory: &Path, minutes: u64, _seed: u64) -> Result<(), Finding> {
     let home = Home::new(binary, &directory.join("soak"))?
@@ -84,11 +91,11 @@ pub(crate) fn run(binary: &Path, directory: &Path, minutes: u64, _seed: u64) -> 
         let (shared, address) = (&shared, home.address);
         let mut load = Vec::new();
         for partition in 0..PARTITION_COUNT {
-            load.push(scope.spawn(move || produce(shared, address, partition)));
-            load.push(scope.spawn(move || fetch(shared, address, partition)));
+            load.push(scope.spawn(move || shared.until_failure(produce(shared, address, partition))));
+            load.push(scope.spawn(move || shared.until_failure(fetch(shared, address, partition))));
         }
-        load.push(scope.spawn(move || commit(shared, address)));
-        load.push(scope.spawn(move || come_and_go(shared, address)));
+        load.push(scope.spawn(move || shared.until_failure(commit(shared, address))));
+        load.push(scope.spawn(move || shared.until_failure(come_and_go(shared, address))));
         let samples = sample(shared, &Process::new(life.id()), time);
         shared.stops.store(true, Ordering::Relaxed);
         for thread in load {
@@ -120,7 +127,7 @@ fn sample(shared: &Shared, process: &Process, time: Duration) -> Result<Vec<Samp
     );
     let mut samples = Vec::new();
     let started = Instant::now();
-    while started.elapsed() < time {
+    while started.elapsed() < time && !shared.stops.load(Ordering::Relaxed) {
         std::thread::sleep(every);
         let rate = |count: &AtomicU64| count.swap(0, Ordering::Relaxed) as f64 / every.as_secs_f64();
         let sample = Sample {
@@ -305,7 +312,12 @@ fn commit(shared: &Shared, address: SocketAddr) -> Result<(), Finding> {
         let response = wire.call(8, request)?;
         let rows = response.topics.iter().flat_map(|topic| &topic.partitions);
         let is_loading = |code: &ErrorCode| {
-            *code == ErrorCode::COORDINATOR_LOAD_IN_PROGRESS || *code == ErrorCode::NOT_COORDINATOR
+            [
+                ErrorCode::COORDINATOR_LOAD_IN_PROGRESS,
+                ErrorCode::COORDINATOR_NOT_AVAILABLE,
+                ErrorCode::NOT_COORDINATOR,
+            ]
+            .contains(code)
         };
         if rows.clone().any(|row| is_loading(&row.error_code)) {
             wire.call(3, FindCoordinatorRequest { key: group.as_str().into(), ..Default::default() })?;

@@ -153,6 +153,11 @@ impl LogDir {
         self.directory_id
     }
 
+    /// Has its logs keep at most so many files open, if that is less than usual. A file in use stays open all the same.
+    pub fn bound_open_files(&self, files_max: usize) {
+        self.shared.open_files().bound(files_max);
+    }
+
     /// Whether the last broker stopped cleanly.
     pub fn was_clean(&self) -> bool {
         self.was_clean

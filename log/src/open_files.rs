@@ -5,7 +5,7 @@
 //! so a file may live on after it was let go. It does not know what the files hold. Invariant: at most the bound are kept.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwapOption;
@@ -13,14 +13,14 @@ use parking_lot::Mutex;
 
 use crate::storage::StorageFile;
 
-/// RLIMIT_NOFILE is often 20,000 or more; connections and mapped indexes need their share.
+/// Unless the process may have fewer: RLIMIT_NOFILE is often 20,000 or more; connections and mapped indexes need their share.
 pub(crate) const OPEN_FILES_MAX: usize = 8192;
 
 /// The open files of a directory.
 #[derive(Debug)]
 pub(crate) struct OpenFiles {
     kept: Mutex<VecDeque<Weak<OpenFile>>>,
-    kept_max: usize,
+    kept_max: AtomicUsize,
 }
 
 /// The place in which a log file keeps its descriptor.
@@ -42,7 +42,12 @@ impl OpenFile {
 
 impl OpenFiles {
     pub(crate) fn new(kept_max: usize) -> Self {
-        Self { kept: Mutex::default(), kept_max }
+        Self { kept: Mutex::default(), kept_max: AtomicUsize::new(kept_max) }
+    }
+
+    /// Keeps at most so many from the next one on; at least one.
+    pub(crate) fn bound(&self, kept_max: usize) {
+        self.kept_max.store(kept_max.clamp(1, OPEN_FILES_MAX), Ordering::Relaxed);
     }
 
     /// Keeps a file that was just opened in its place, and lets go of another if there are too many.
@@ -53,7 +58,7 @@ impl OpenFiles {
         }
         // Each place is passed at most once as used and once as unused.
         for _ in 0..2 * kept.len() {
-            if kept.len() <= self.kept_max {
+            if kept.len() <= self.kept_max.load(Ordering::Relaxed) {
                 return;
             }
             let Some(oldest) = kept.pop_front() else {
@@ -88,6 +93,10 @@ mod tests {
         }
         let is_open: Vec<bool> = places.iter().map(|place| place.get().is_some()).collect();
         assert_eq!(is_open, [true, false, false, true, true]);
+        files.bound(1);
+        files.keep(&places[1], storage.open(Path::new("/d/a"), Access::Write).unwrap());
+        assert_eq!(places.iter().filter(|place| place.get().is_some()).count(), 1);
+        files.bound(3);
         drop(places);
         let place = Arc::new(OpenFile::default());
         (0..9).for_each(|_| files.keep(&place, storage.open(Path::new("/d/a"), Access::Write).unwrap()));

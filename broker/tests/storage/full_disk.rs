@@ -6,11 +6,12 @@ use std::process::Command;
 use std::time::Instant;
 
 use ottla_protocol::ErrorCode;
+use ottla_protocol::messages::describe_log_dirs::DescribeLogDirsRequest;
 use tempfile::TempDir;
 
 use crate::support::batches::{batch, offsets};
 use crate::support::client::PATIENCE;
-use crate::support::requests::delete_topic;
+use crate::support::requests::{delete_records, delete_topic};
 use crate::support::{Client, TestBroker};
 
 /// A file system of a fixed size, unmounted when dropped.
@@ -116,6 +117,37 @@ fn a_full_disk_refuses_appends_and_resumes_when_a_topic_is_deleted() {
     }
     broker.crash();
     assert_eq!(read_all(&mut start(&disk.path()).connect(), "full"), acknowledged);
+}
+
+#[test]
+fn producers_are_refused_while_there_is_still_room_for_everything_else() {
+    const MARK_BYTES: i64 = 2 << 20;
+    let Some(disk) = SmallDisk::mount("12m") else { return };
+    fs::create_dir(disk.path()).unwrap();
+    let settings = [("ottla.log.dir.free.bytes.min", &*MARK_BYTES.to_string())];
+    let broker = TestBroker::start_in(&disk.path(), &settings).unwrap();
+    let mut client = broker.connect();
+    client.create_topic("full", 1, &[("segment.bytes", "1048576")]);
+    let large = || batch(&[&"x".repeat(50_000)]);
+    let acknowledged = fill(&mut client, "full");
+    let mut free_bytes = || {
+        let request = DescribeLogDirsRequest { topics: None };
+        client.call(4, request).results[0].usable_bytes
+    };
+    let left = free_bytes();
+    assert!(left >= MARK_BYTES - 60_000 && left < 2 * MARK_BYTES, "{left} of {MARK_BYTES} are left");
+    // Topics, offsets of groups and reads are not what the mark holds back.
+    client.create_topic("beside", 3, &[]);
+    assert!(client.produce("beside", -1, large()).error_code.is_retriable());
+    assert_eq!(read_all(&mut client, "full"), acknowledged);
+    let response = client.call(2, delete_records("full", acknowledged / 2));
+    assert_eq!(response.topics[0].partitions[0].error_code, ErrorCode::NONE);
+    // A foreign file takes the rest, goes again, and takes appends with it: nothing is asked but the file system.
+    let ballast = disk.directory.path().join("ballast");
+    fs::write(&ballast, vec![1; 1 << 20]).unwrap();
+    assert!(client.produce("full", -1, large()).error_code.is_retriable());
+    fs::remove_file(&ballast).unwrap();
+    assert!(client.produce("full", -1, large()).error_code.is_retriable(), "as little as before");
 }
 
 #[test]
