@@ -6,7 +6,7 @@
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::protocol::StrBytes;
 use kafka_protocol::records as oracle;
-use ottla_protocol::records::{BatchBuilder, Compression, OutputLimit, Rules, ValidBatch};
+use ottla_protocol::records::{BatchBuilder, Codec, Compression, OutputLimit, Rules, ValidBatch};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -48,8 +48,8 @@ fn of(compression: Compression) -> oracle::Compression {
     }
 }
 
-fn ours(compression: Compression, rows: &[Row]) -> Bytes {
-    let mut builder = BatchBuilder::new(compression);
+fn ours(codec: impl Into<Codec>, rows: &[Row]) -> Bytes {
+    let mut builder = BatchBuilder::new(codec);
     for row in rows {
         let headers: Vec<_> =
             row.header.iter().map(|(key, value)| (key.as_str(), value.as_deref())).collect();
@@ -115,9 +115,11 @@ proptest! {
 
     #[test]
     fn what_we_write_the_oracle_reads(
-        compression in prop::sample::select(&Compression::ALL[..]), rows in rows(),
+        compression in prop::sample::select(&Compression::ALL[..]),
+        level in prop::option::of(1..=17i32),
+        rows in rows(),
     ) {
-        let mut encoded = ours(compression, &rows);
+        let mut encoded = ours(Codec { compression, level }, &rows);
         let read = oracle::RecordBatchDecoder::decode(&mut encoded).unwrap();
         prop_assert_eq!(read.records.len(), rows.len());
         for (record, row) in read.records.iter().zip(&rows) {

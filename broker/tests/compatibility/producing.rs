@@ -234,6 +234,28 @@ fn rule_08_recompression_writes_a_new_checksum_and_keeps_the_records() {
 }
 
 #[test]
+fn rule_08_a_codec_packs_as_well_as_the_topic_s_level_says() {
+    let broker = TestBroker::any();
+    let mut client = broker.connect();
+    let words = ["flight", "departs", "from", "Newark", "at", "noon", "delayed", "minutes", "by", "weather"];
+    let text: String = (0..20_000u64)
+        .map(|number| words[(number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as usize % words.len()])
+        .collect();
+    for (codec, loose, tight) in [("gzip", "1", "9"), ("lz4", "9", "12"), ("zstd", "-7", "19")] {
+        let mut stored_bytes = |level: &str| {
+            let level_key = format!("compression.{codec}.level");
+            let topic = client.new_topic(1, &[("compression.type", codec), (&level_key, level)]);
+            client.append(&topic, batch(&[&text]));
+            let fetched = client.fetch(&topic, 0);
+            assert_eq!(values(&fetched), [text.as_str()]);
+            bytes_of(&fetched).len()
+        };
+        let (loose, tight) = (stored_bytes(loose), stored_bytes(tight));
+        assert!(tight < loose, "{codec}: {tight} bytes where the looser level has {loose}");
+    }
+}
+
+#[test]
 fn rule_08_recompression_keeps_the_producer_and_finds_its_retries() {
     let broker = TestBroker::any();
     let mut client = broker.connect();

@@ -83,8 +83,9 @@ impl FromStr for Compression {
 pub struct Codec {
     /// Which codec.
     pub compression: Compression,
-    /// gzip 1 to 9, zstd -131072 to 22 (KIP-390); `None` is the codec's own default. Snappy has no levels, and our
-    /// LZ4 compressor has only its fast one, so both ignore it. A level out of range is brought into it.
+    /// gzip 1 to 9, lz4 1 to 17, zstd -131072 to 22 (KIP-390); `None` is the codec's own default. As in Kafka, lz4's
+    /// level 9 is the fast way and every other one a search. Snappy has no levels and ignores it. A level out of range
+    /// is brought into it.
     pub level: Option<i32>,
 }
 
@@ -128,7 +129,7 @@ pub(super) fn compress(codec: Codec, records: &[u8], into: &mut Vec<u8>) {
         Compression::None => into.extend_from_slice(records),
         Compression::Gzip => gzip::compress(codec.level, records, into),
         Compression::Snappy => snappy::compress(records, into),
-        Compression::Lz4 => lz4::compress(records, into),
+        Compression::Lz4 => lz4::compress(codec.level, records, into),
         Compression::Zstd => zstandard::compress(codec.level, records, into),
     }
 }

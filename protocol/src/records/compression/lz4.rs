@@ -1,11 +1,14 @@
 //! LZ4 frames.
 //!
-//! Written as Java's `KafkaLZ4BlockOutputStream` writes them: independent blocks of 64 KiB, no content checksum.
+//! Written as Java's `KafkaLZ4BlockOutputStream` writes them: independent blocks of 64 KiB, no content checksum. As there
+//! the usual level is the fast way, and every other one a search ([`high`]).
 //! Read as the frame format allows them: any block size, linked blocks, block and content checksums, content size,
 //! several frames, skippable frames. A dictionary id is refused, for there is no dictionary. The reader is our own,
 //! on top of the block decoder: it unpacks straight into the output, and it does not take a cut stream for a whole one.
 //!
 //! Source: the LZ4 Frame Format Description, version 1.6.
+
+mod high;
 
 use std::io::Write;
 
@@ -13,6 +16,7 @@ use lz4_flex::block::{DecompressError, decompress_into, decompress_into_with_dic
 use lz4_flex::frame::{BlockMode, BlockSize, FrameEncoder, FrameInfo};
 use twox_hash::XxHash32;
 
+use self::high::HighPacker;
 use super::{Output, Stopped};
 
 const MAGIC: u32 = 0x184d_2204;
@@ -34,7 +38,44 @@ const WINDOW_BYTES: usize = 64 * 1024;
 /// One length byte of a match yields at most 255 bytes.
 const RATIO_MAX: usize = 255;
 
-pub(super) fn compress(records: &[u8], into: &mut Vec<u8>) {
+/// Kafka's default level, which is the fast way.
+const LEVEL_FAST: i32 = 9;
+/// Independent blocks, and nothing else.
+const FLAGS_WRITTEN: u8 = FLAG_VERSION_1 | FLAG_INDEPENDENT;
+/// In the descriptor: blocks of at most 64 KiB.
+const BLOCKS_OF_64_KIB: u8 = 0x40;
+const BLOCK_BYTES: usize = 64 * 1024;
+
+pub(super) fn compress(level: Option<i32>, records: &[u8], into: &mut Vec<u8>) {
+    match level {
+        None | Some(LEVEL_FAST) => compress_fast(records, into),
+        Some(level) => compress_high(level, records, into),
+    }
+}
+
+fn compress_high(level: i32, records: &[u8], into: &mut Vec<u8>) {
+    let descriptor = [FLAGS_WRITTEN, BLOCKS_OF_64_KIB];
+    into.extend_from_slice(&MAGIC.to_le_bytes());
+    into.extend_from_slice(&descriptor);
+    into.push((XxHash32::oneshot(0, &descriptor) >> 8) as u8);
+    let mut packer = HighPacker::new(level);
+    for block in records.chunks(BLOCK_BYTES) {
+        let size_at = into.len();
+        let start = size_at + 4;
+        into.extend_from_slice(&[0; 4]);
+        packer.pack(block, into);
+        let mut size = (into.len() - start) as u32;
+        if size as usize >= block.len() {
+            into.truncate(start);
+            into.extend_from_slice(block);
+            size = block.len() as u32 | STORED;
+        }
+        into[size_at..start].copy_from_slice(&size.to_le_bytes());
+    }
+    into.extend_from_slice(&[0; 4]);
+}
+
+fn compress_fast(records: &[u8], into: &mut Vec<u8>) {
     let info = FrameInfo::new().block_size(BlockSize::Max64KB).block_mode(BlockMode::Independent);
     let mut encoder = FrameEncoder::with_frame_info(info, into);
     let written = encoder.write_all(records).map_err(Into::into).and_then(|()| encoder.try_finish());
