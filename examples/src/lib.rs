@@ -7,6 +7,20 @@
 use std::error::Error;
 
 use ottla_broker::{Broker, BrokerConfig, BrokerHandle};
+use ottla_client::{Client, NewTopic};
+
+/// Creates a topic that nobody has used yet, with a name that begins like this.
+///
+/// # Errors
+/// When no broker answers in time.
+pub async fn fresh_topic(client: &Client, name: &str, partitions: i32) -> ottla_client::Result<String> {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let name = format!("{name}-{}", now.map_or(0, |since| since.as_micros()));
+    let admin = client.admin();
+    admin.create_topic(NewTopic::new(&name).partitions(partitions)).await?;
+    admin.wait_for_leaders(&name).await?;
+    Ok(name)
+}
 
 /// A cluster to show things on.
 #[derive(Debug)]

@@ -35,3 +35,51 @@ fn topics_are_administered() {
         ["cleanup.policy = compact", "delete.retention.ms = 60000", "deleted example-inventory"]
     );
 }
+
+#[test]
+fn members_of_a_group_share_a_topic() {
+    assert_eq!(
+        output_of(env!("CARGO_BIN_EXE_share_a_topic")),
+        "each member reads 2 of 4 partitions\ntogether they read 1000 orders\n"
+    );
+}
+
+#[test]
+fn every_record_is_processed_although_a_program_crashes() {
+    let output = output_of(env!("CARGO_BIN_EXE_process_at_least_once"));
+    let lines: Vec<&str> = output.lines().collect();
+    assert!(
+        lines[0].starts_with("crashed after ") && lines[0].ends_with(" payments, before the commit"),
+        "{output}"
+    );
+    assert_eq!(&lines[1..], ["booked 100 payments, none left out"]);
+}
+
+#[test]
+fn work_is_finished_before_a_rebalance() {
+    assert_eq!(
+        output_of(env!("CARGO_BIN_EXE_finish_before_a_rebalance")),
+        "the second member took a partition over\nthe sum of 1 to 100 is 5050\n"
+    );
+}
+
+#[test]
+fn batches_come_as_a_stream() {
+    assert_eq!(output_of(env!("CARGO_BIN_EXE_stream_of_batches")), "240 hours of rain\n");
+}
+
+#[test]
+fn a_client_logs_in_over_a_transport_of_its_own() {
+    assert_eq!(
+        output_of(env!("CARGO_BIN_EXE_log_in_with_sasl")),
+        "a wrong password: the broker refused the login\nthe right one: sent 100 records and read 100\n"
+    );
+}
+
+#[test]
+fn a_client_is_measured() {
+    assert_eq!(
+        output_of(env!("CARGO_BIN_EXE_measure_a_client")),
+        "delivered 1000 records, 0 failed\nfetched 1000 records, lag 0\n"
+    );
+}
