@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use crate::bench::BenchCommand;
 pub(crate) use crate::consume::ConsumeArguments;
+pub(crate) use crate::group::GroupCommand;
 pub(crate) use crate::log::LogArguments;
 pub(crate) use crate::produce::ProduceArguments;
 
@@ -37,6 +38,9 @@ pub(crate) enum Command {
     Produce(Box<ProduceArguments>),
     /// Read records to standard output or a file
     Consume(Box<ConsumeArguments>),
+    /// List, describe, reset and delete groups of consumers: members, offsets, lag
+    #[command(subcommand)]
+    Group(GroupCommand),
     /// Describe and alter the configs of topics and brokers
     #[command(subcommand)]
     Config(ConfigCommand),

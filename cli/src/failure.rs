@@ -110,6 +110,9 @@ fn advice_on_code(code: ErrorCode) -> &'static str {
         ErrorCode::NOT_ENOUGH_REPLICAS | ErrorCode::NOT_ENOUGH_REPLICAS_AFTER_APPEND => {
             "bring replicas back, or lower min.insync.replicas"
         }
+        ErrorCode::GROUP_ID_NOT_FOUND => "see which exist: ottla group list",
+        ErrorCode::NON_EMPTY_GROUP => "stop its members first; ottla group describe GROUP shows them",
+        ErrorCode::GROUP_SUBSCRIBED_TO_TOPIC => "members read that topic: stop them first",
         ErrorCode::INVALID_CONFIG => "see the configs there are: ottla config describe --all",
         _ => "",
     }

@@ -11,6 +11,7 @@ mod cluster;
 mod config;
 mod consume;
 mod failure;
+mod group;
 mod input;
 mod instant;
 mod log;
@@ -45,6 +46,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
     match arguments.command {
         Command::Serve(serve) => serve::run(&serve),
         Command::Topic(topic) => blocking(topic::run(topic)),
+        Command::Group(group) => blocking(group::run(group)),
         Command::Config(config) => blocking(config::run(config)),
         Command::Cluster(cluster) => blocking(cluster::run(cluster)),
         Command::Produce(produce) => blocking(produce::run(*produce)),
