@@ -21,10 +21,12 @@ use ottla_cluster::time::Monotonic;
 use ottla_protocol::codec::Str;
 use ottla_protocol::{ErrorCode, TopicId};
 use tokio::sync::{Notify, OnceCell};
+use tokio::task::JoinHandle;
 
 use self::cluster_topics::ClusterTopics;
 pub(crate) use self::group_host::{CoordinatorTicket, GroupHost};
 use crate::core::Core;
+use crate::partition::Partition;
 use crate::rt::time;
 use crate::topics::Topic;
 
@@ -47,6 +49,10 @@ pub(crate) struct GroupCoordinators {
     hosts: ArcSwapOption<Hosts>,
     timer: Arc<GroupTimer>,
 }
+
+/// How long a request waits for its group to be loaded, before its client is told to ask again. A load takes a few
+/// milliseconds as a rule, and a client that is told so waits longer than that.
+const LOADING_PATIENCE: Duration = Duration::from_millis(250);
 
 /// The one timer: who sets an earlier deadline wakes the task that waits for it.
 #[derive(Debug)]
@@ -148,7 +154,8 @@ impl GroupCoordinators {
     /// The host of a group, loaded.
     ///
     /// # Errors
-    /// COORDINATOR_NOT_AVAILABLE when the offsets topic does not exist yet or cannot be read.
+    /// COORDINATOR_NOT_AVAILABLE when the offsets topic does not exist yet or cannot be read,
+    /// COORDINATOR_LOAD_IN_PROGRESS when reading it takes its time.
     pub(crate) async fn host(&self, core: &Arc<Core>, group: &Str) -> Result<Arc<GroupHost>, ErrorCode> {
         let topic = offsets_topic(core).ok_or(ErrorCode::COORDINATOR_NOT_AVAILABLE)?;
         let partition = partition_of(group, topic.replicas.len());
@@ -158,7 +165,7 @@ impl GroupCoordinators {
     /// The hosts of all partitions, loaded; none when the offsets topic does not exist yet.
     ///
     /// # Errors
-    /// A partition cannot be read.
+    /// As [`GroupCoordinators::host`], for any partition.
     pub(crate) async fn all_hosts(&self, core: &Arc<Core>) -> Result<Vec<Arc<GroupHost>>, ErrorCode> {
         let Some(topic) = offsets_topic(core) else { return Ok(Vec::new()) };
         let hosts = self.hosts_of(&topic);
@@ -167,6 +174,21 @@ impl GroupCoordinators {
             loaded.push(self.load(core, &hosts, &topic, partition).await?);
         }
         Ok(loaded)
+    }
+
+    /// Loads all partitions, one after the other, however long that takes; gives those that could be loaded.
+    async fn load_all(&self, core: &Arc<Core>) -> Vec<Arc<GroupHost>> {
+        let Some(topic) = offsets_topic(core) else { return Vec::new() };
+        let hosts = self.hosts_of(&topic);
+        let mut loaded = Vec::with_capacity(hosts.by_partition.len());
+        for partition in 0..hosts.by_partition.len() {
+            if let Ok(loading) = begin_loading(core, &hosts, &topic, partition)
+                && let Ok(Ok(host)) = loading.await
+            {
+                loaded.push(host);
+            }
+        }
+        loaded
     }
 
     /// The hosts of this incarnation of the topic; those of an earlier one are dropped.
@@ -184,30 +206,35 @@ impl GroupCoordinators {
         }
     }
 
+    /// Waits for a partition's host as long as is decent.
     async fn load(
         &self,
         core: &Arc<Core>,
-        hosts: &Hosts,
+        hosts: &Arc<Hosts>,
         topic: &Topic,
         partition: usize,
     ) -> Result<Arc<GroupHost>, ErrorCode> {
-        let load = || async {
-            let index = i32::try_from(partition).unwrap_or(i32::MAX);
-            let led = topic.partition(index).map_err(|_| ErrorCode::COORDINATOR_NOT_AVAILABLE)?;
-            let (led, config) = (Arc::clone(led), self.config.clone());
-            let loading_core = Arc::clone(core);
-            let replay = move || {
-                let shard = loading::replay(&led, config, now(&loading_core))?;
-                Ok((led, shard))
-            };
-            let replayed = tokio::task::spawn_blocking(replay).await;
-            let (led, shard) = replayed.unwrap_or(Err(ErrorCode::COORDINATOR_NOT_AVAILABLE))?;
-            let host = GroupHost::new(led, shard, self.append_timeout, Arc::clone(&self.timer));
-            let host = Arc::new(host);
-            show_topics(core, &host);
-            Ok::<_, ErrorCode>(host)
+        if let Some(host) = hosts.by_partition[partition].get() {
+            return Ok(Arc::clone(host));
+        }
+        let loading = begin_loading(core, hosts, topic, partition)?;
+        match time::timeout(LOADING_PATIENCE, loading).await {
+            Ok(loaded) => loaded.unwrap_or(Err(ErrorCode::COORDINATOR_NOT_AVAILABLE)),
+            Err(_elapsed) => Err(ErrorCode::COORDINATOR_LOAD_IN_PROGRESS),
+        }
+    }
+
+    async fn load_once(&self, core: &Arc<Core>, led: Arc<Partition>) -> Result<Arc<GroupHost>, ErrorCode> {
+        let (config, loading_core) = (self.config.clone(), Arc::clone(core));
+        let replay = move || {
+            let shard = loading::replay(&led, config, now(&loading_core))?;
+            Ok((led, shard))
         };
-        hosts.by_partition[partition].get_or_try_init(load).await.cloned()
+        let replayed = tokio::task::spawn_blocking(replay).await;
+        let (led, shard) = replayed.unwrap_or(Err(ErrorCode::COORDINATOR_NOT_AVAILABLE))?;
+        let host = Arc::new(GroupHost::new(led, shard, self.append_timeout, Arc::clone(&self.timer)));
+        show_topics(core, &host);
+        Ok(host)
     }
 
     /// The hosts that are loaded already.
@@ -219,11 +246,26 @@ impl GroupCoordinators {
     /// A topic was deleted: the offsets that groups have in it go too.
     pub(crate) async fn topic_deleted(&self, core: &Arc<Core>, topic: &Str) {
         // A partition that cannot be loaded keeps them until it can, and until their retention is over.
-        let Ok(hosts) = self.all_hosts(core).await else { return };
-        for host in hosts {
+        for host in self.load_all(core).await {
             host.act(core, |shard, _| shard.handle_topic_deleted(topic));
         }
     }
+}
+
+/// Loads a partition in a task of its own, which goes on when whoever asked has gone.
+fn begin_loading(
+    core: &Arc<Core>,
+    hosts: &Arc<Hosts>,
+    topic: &Topic,
+    partition: usize,
+) -> Result<JoinHandle<Result<Arc<GroupHost>, ErrorCode>>, ErrorCode> {
+    let index = i32::try_from(partition).unwrap_or(i32::MAX);
+    let led = topic.partition(index).map_err(|_| ErrorCode::COORDINATOR_NOT_AVAILABLE)?;
+    let (core, hosts, led) = (Arc::clone(core), Arc::clone(hosts), Arc::clone(led));
+    Ok(tokio::spawn(async move {
+        let load = || core.groups.load_once(&core, led);
+        hosts.by_partition[partition].get_or_try_init(load).await.cloned()
+    }))
 }
 
 /// Shows a host the topics as they are now.
@@ -241,7 +283,7 @@ pub(crate) async fn run(core: Arc<Core>) {
     let groups = &core.groups;
     // Sessions go on after a restart even if nobody asks: a member that is gone must not keep its partitions. What
     // cannot be loaded now is tried again by the first who asks.
-    let _unreadable = groups.all_hosts(&core).await;
+    let _loaded = groups.load_all(&core).await;
     let mut next_expiry = time::now() + groups.expiry_interval;
     loop {
         groups.timer.armed_ms.store(u64::MAX, Ordering::Release);

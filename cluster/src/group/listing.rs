@@ -19,8 +19,8 @@ impl<W> Group<W> {
     /// Kafka's word for the protocol that the group is of.
     fn type_name(&self) -> &'static str {
         match &self.membership {
-            Membership::Classic(_) => "Classic",
-            Membership::Consumer(_) => "Consumer",
+            Membership::Classic(_) => "classic",
+            Membership::Consumer(_) => "consumer",
         }
     }
 

@@ -28,6 +28,8 @@ use crate::refusal::{Refused, refuse};
 
 /// From this version on a member makes its own id (KIP-1082).
 const OWN_ID_SINCE: i16 = 1;
+/// The first epoch of a group. Kafka keeps 1 for members that come before there is an assignment (KIP-1263).
+const FIRST_EPOCH: i32 = 2;
 
 /// What a decision depends on beside the group.
 #[derive(Clone, Copy)]
@@ -268,7 +270,7 @@ impl ConsumerGroup {
     ) -> (i32, Partitions) {
         let mut epoch = self.epoch;
         if bump || epoch == 0 {
-            epoch += 1;
+            epoch = if epoch == 0 { FIRST_EPOCH } else { epoch + 1 };
             let metadata_hash = metadata_hash(&roster.topics(), scene.topics);
             records.push(self.record(ConsumerRecord::Epoch(Some(GroupEpoch { epoch, metadata_hash }))));
             if self.has_topics_record {

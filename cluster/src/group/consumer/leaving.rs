@@ -60,15 +60,16 @@ impl ConsumerGroup {
         }
     }
 
-    /// The member that a LeaveGroup speaks of. An administrator removes a static member by its own name alone.
+    /// The member that a LeaveGroup speaks of, of either protocol. An administrator removes a static member by its own
+    /// name alone.
     pub(crate) fn classic_leaver(&self, who: &MemberIdentity) -> Result<Str, ErrorCode> {
         let member = match &who.group_instance_id {
             Some(instance) if who.member_id.is_empty() => self.static_member(instance),
             Some(instance) => match self.static_member(instance) {
                 Some(holder) if holder.id != who.member_id => return Err(ErrorCode::FENCED_INSTANCE_ID),
-                holder => holder.filter(|holder| holder.is_classic()),
+                holder => holder,
             },
-            None => self.members.get(&who.member_id).filter(|member| member.is_classic()),
+            None => self.members.get(&who.member_id),
         };
         member.map(|member| member.id.clone()).ok_or(ErrorCode::UNKNOWN_MEMBER_ID)
     }

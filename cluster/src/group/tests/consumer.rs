@@ -233,13 +233,13 @@ fn a_member_alone_gets_all_partitions_with_its_first_heartbeat() {
     assert!(world.answer("consumer").is_none(), "nothing is told that is not committed");
     world.commit(Ok(()));
     let response = world.heard();
-    assert_eq!((response.member_epoch, response.heartbeat_interval_ms), (1, 5_000));
+    assert_eq!((response.member_epoch, response.heartbeat_interval_ms), (2, 5_000));
     assert_eq!(response.assignment.unwrap().topic_partitions[0].partitions, [0, 1, 2]);
-    a.epoch = 1;
+    a.epoch = 2;
     let quiet = world.ask(&a.request());
     assert_eq!((quiet.error_code, quiet.assignment), (ErrorCode::NONE, None));
     let group = world.described();
-    assert_eq!((group.group_state.as_str(), group.group_epoch, group.assignment_epoch), ("Stable", 1, 1));
+    assert_eq!((group.group_state.as_str(), group.group_epoch, group.assignment_epoch), ("Stable", 2, 2));
     assert_eq!((group.assignor_name.as_str(), group.members.len()), ("uniform", 1));
     assert_eq!(group.members[0].member_type, 1);
 }
@@ -250,16 +250,16 @@ fn a_second_member_gets_a_partition_only_after_the_first_has_given_it_up() {
     let (mut a, mut b) = (Client::new("a"), Client::new("b"));
     world.beat_as(&mut a);
     world.beat_as(&mut b);
-    assert_eq!((b.epoch, b.owned.len()), (2, 0));
+    assert_eq!((b.epoch, b.owned.len()), (3, 0));
     assert_eq!(world.described().group_state, "Reconciling");
     let told = world.ask(&ConsumerGroupHeartbeatRequest { topic_partitions: a.claims(), ..a.request() });
-    assert_eq!(told.member_epoch, 1, "it stays in its epoch until it has given up");
+    assert_eq!(told.member_epoch, 2, "it stays in its epoch until it has given up");
     assert_eq!(told.assignment.unwrap().topic_partitions[0].partitions.len(), 2);
     world.beat_as(&mut b);
     assert_eq!(b.owned.len(), 0, "the first has not said that it gave anything up");
     let kept = a.owned.split_off(2);
     assert_eq!(world.beat_as(&mut a), ErrorCode::NONE);
-    assert_eq!((a.epoch, a.owned.len()), (2, 2));
+    assert_eq!((a.epoch, a.owned.len()), (3, 2));
     world.beat_as(&mut b);
     assert_eq!(b.owned.len(), 2);
     assert!(b.owned.iter().all(|partition| kept.contains(partition)));
@@ -315,7 +315,7 @@ fn a_wrong_epoch_is_fenced_and_a_lost_answer_is_not() {
     let mut world = World::with_topics(&[("t", 2)]);
     let (mut a, mut b) = (Client::new("a"), Client::new("b"));
     world.beat_as(&mut a);
-    for epoch in [2, 7] {
+    for epoch in [1, 3, 7] {
         let request = ConsumerGroupHeartbeatRequest { member_epoch: epoch, ..a.request() };
         assert_eq!(world.error(&request), ErrorCode::FENCED_MEMBER_EPOCH);
     }
@@ -325,14 +325,14 @@ fn a_wrong_epoch_is_fenced_and_a_lost_answer_is_not() {
     world.beat_as(&mut a);
     a.owned.truncate(1);
     world.beat_as(&mut a);
-    assert_eq!(a.epoch, 2);
-    // The answer with epoch 2 was lost: the client still says 1, and owns no more than it may.
+    assert_eq!(a.epoch, 3);
+    // The answer with epoch 3 was lost: the client still says 2, and owns no more than it may.
     before.owned = a.owned.clone();
     assert_eq!(world.beat_as(&mut before), ErrorCode::NONE);
-    let greedy = ConsumerGroupHeartbeatRequest { member_epoch: 1, topic_partitions: None, ..a.request() };
+    let greedy = ConsumerGroupHeartbeatRequest { member_epoch: 2, topic_partitions: None, ..a.request() };
     assert_eq!(world.error(&greedy), ErrorCode::FENCED_MEMBER_EPOCH);
     // Epoch 0 begins anew, at any time.
-    assert_eq!(world.ask(&Client { epoch: 0, ..a }.first()).member_epoch, 2);
+    assert_eq!(world.ask(&Client { epoch: 0, ..a }.first()).member_epoch, 3);
 }
 
 #[test]
@@ -346,7 +346,7 @@ fn a_static_member_leaves_for_a_while_and_comes_back_to_its_partitions_without_a
     let stranger = Client { instance: Some("i"), ..Client::new("c") };
     assert_eq!(world.error(&stranger.first()), ErrorCode::UNRELEASED_INSTANCE_ID);
     assert_eq!(
-        world.error(&ConsumerGroupHeartbeatRequest { member_epoch: 2, ..stranger.request() }),
+        world.error(&ConsumerGroupHeartbeatRequest { member_epoch: 3, ..stranger.request() }),
         ErrorCode::FENCED_INSTANCE_ID
     );
     let left = world.ask(&ConsumerGroupHeartbeatRequest { member_epoch: -2, ..a.request() });
@@ -430,9 +430,9 @@ fn an_expression_is_resolved_here_and_follows_the_topics() {
     };
     let response = world.ask(&request);
     assert_eq!(response.assignment.unwrap().topic_partitions.len(), 1);
-    (a.epoch, a.owned) = (1, vec![("t", 0), ("t", 1)]);
+    (a.epoch, a.owned) = (2, vec![("t", 0), ("t", 1)]);
     world.show_topics(&[("t", 2), ("u", 1), ("v", 9)]);
-    assert_eq!(world.described().group_epoch, 2);
+    assert_eq!(world.described().group_epoch, 3);
     world.beat_until_stable(&mut [&mut a]);
     assert_eq!(a.owned, [("t", 0), ("t", 1), ("u", 0)]);
     let mut names = ConsumerGroupHeartbeatRequest { subscribed_topic_regex: Some(Str::EMPTY), ..a.request() };
@@ -450,9 +450,9 @@ fn new_partitions_and_deleted_topics_bump_the_epoch_and_other_topics_do_not() {
     let mut a = Client::new("a");
     world.beat_as(&mut a);
     world.show_topics(&[("t", 2), ("other", 5)]);
-    assert_eq!(world.described().group_epoch, 1);
-    world.show_topics(&[("t", 5), ("other", 5)]);
     assert_eq!(world.described().group_epoch, 2);
+    world.show_topics(&[("t", 5), ("other", 5)]);
+    assert_eq!(world.described().group_epoch, 3);
     world.beat_until_stable(&mut [&mut a]);
     assert_eq!(a.owned.len(), 5);
     world.show_topics(&[("other", 5)]);
@@ -494,7 +494,7 @@ fn topics_that_changed_while_nobody_looked_are_noticed_at_the_restart() {
     let mut a = Client::new("a");
     world.beat_as(&mut a);
     let mut after = world.restarted_with(&[("t", 3)]);
-    assert_eq!(after.described().group_epoch, 2);
+    assert_eq!(after.described().group_epoch, 3);
     after.beat_until_stable(&mut [&mut a]);
     assert_eq!(a.owned.len(), 3);
 }
@@ -509,7 +509,7 @@ fn what_cannot_be_written_has_not_happened() {
     assert_eq!(world.heard().error_code, ErrorCode::NOT_COORDINATOR);
     assert!(world.answer("consumer").is_none(), "the second has its turn now");
     world.commit(Ok(()));
-    assert_eq!(world.heard().member_epoch, 1);
+    assert_eq!(world.heard().member_epoch, 2);
     assert_eq!(world.described().members.len(), 1);
 }
 
@@ -525,17 +525,18 @@ fn commits_and_fetches_are_for_members_in_their_epoch_or_since_they_own() {
         world.commit(Ok(()));
         world.committed()
     };
-    assert_eq!(commit(&mut world, 1, "a", 9), ErrorCode::NONE);
-    assert_eq!(commit(&mut world, 1, "a", 8), ErrorCode::UNSUPPORTED_VERSION);
-    assert_eq!(commit(&mut world, 2, "a", 9), ErrorCode::STALE_MEMBER_EPOCH);
+    assert_eq!(commit(&mut world, 2, "a", 9), ErrorCode::NONE);
+    assert_eq!(commit(&mut world, 2, "a", 8), ErrorCode::UNSUPPORTED_VERSION);
+    assert_eq!(commit(&mut world, 3, "a", 9), ErrorCode::STALE_MEMBER_EPOCH);
     assert_eq!(commit(&mut world, 1, "x", 9), ErrorCode::UNKNOWN_MEMBER_ID);
     assert_eq!(commit(&mut world, -1, "", 9), ErrorCode::UNKNOWN_MEMBER_ID);
     world.beat_as(&mut b);
     world.beat_until_stable(&mut [&mut a, &mut b]);
-    assert_eq!(a.epoch, 2);
-    // It has had the partition since epoch 1, and may not know yet that it is in epoch 2.
-    assert_eq!(commit(&mut world, 1, "a", 9), ErrorCode::NONE);
-    assert_eq!(commit(&mut world, 1, "b", 9), ErrorCode::STALE_MEMBER_EPOCH);
+    assert_eq!(a.epoch, 3);
+    // It has had the partition since epoch 2, and may not know yet that it is in epoch 3.
+    assert_eq!(commit(&mut world, 2, "a", 9), ErrorCode::NONE);
+    assert_eq!(commit(&mut world, 1, "a", 9), ErrorCode::STALE_MEMBER_EPOCH);
+    assert_eq!(commit(&mut world, 2, "b", 9), ErrorCode::STALE_MEMBER_EPOCH);
 
     let fetch = |world: &World, member: Option<&str>, epoch: i32| {
         let topic = OffsetFetchRequestTopics {
@@ -551,8 +552,8 @@ fn commits_and_fetches_are_for_members_in_their_epoch_or_since_they_own() {
         })
     };
     assert_eq!(fetch(&world, None, -1).topics[0].partitions[0].committed_offset, 5);
-    assert_eq!(fetch(&world, Some("a"), 2).error_code, ErrorCode::NONE);
-    assert_eq!(fetch(&world, Some("a"), 1).error_code, ErrorCode::STALE_MEMBER_EPOCH);
+    assert_eq!(fetch(&world, Some("a"), 3).error_code, ErrorCode::NONE);
+    assert_eq!(fetch(&world, Some("a"), 2).error_code, ErrorCode::STALE_MEMBER_EPOCH);
     assert_eq!(fetch(&world, Some("x"), 1).error_code, ErrorCode::UNKNOWN_MEMBER_ID);
 }
 

@@ -201,7 +201,7 @@ fn empty_groups_change_without_a_trace() {
     assert_eq!(world.state(), "Empty");
     let mut b = Client::new("b");
     assert_eq!(world.beat_as(&mut b), ErrorCode::NONE);
-    assert_eq!((b.epoch, b.owned.len()), (1, 4));
+    assert_eq!((b.epoch, b.owned.len()), (2, 4));
     b.epoch = -1;
     world.beat_leaving(&b);
     world.join("c", &joining("", &[]));
@@ -220,7 +220,7 @@ fn a_classic_member_joins_a_consumer_group_in_two_steps_and_must_be_a_consumer()
     assert_eq!(first.error_code, ErrorCode::MEMBER_ID_REQUIRED);
     world.join("c", &JoinGroupRequest { protocol_type: "connect".into(), ..joining("", &[]) });
     assert_eq!(world.joined("c").error_code, ErrorCode::INCONSISTENT_GROUP_PROTOCOL);
-    assert_eq!(world.rejoin(&first.member_id, &[]).generation_id, 2);
+    assert_eq!(world.rejoin(&first.member_id, &[]).generation_id, 3);
     assert_eq!(world.described().members.len(), 2);
     // It joined and never fetches its assignment.
     for _ in 0..5 {
