@@ -1,12 +1,13 @@
 //! `cargo xtask interop`: real clients against a real broker, everything counted.
 //!
 //! The broker is ottla by default, Apache Kafka with `--apache` (which proves the harness), or any address.
-//! Six parts: the assignors on fresh groups, our client's own suite, the matrix of clients and codecs on 336,776 flights,
-//! Kafka's command-line tools with kcat, the tool for groups compared command by command with Apache Kafka, and the
-//! offline tools on each other's files.
+//! Seven parts: the assignors on fresh groups, our client's own suite, the matrix of clients and codecs on 336,776
+//! flights, Kafka's command-line tools with kcat, the tool for groups compared command by command with Apache Kafka,
+//! compaction on both, and the offline tools on each other's files.
 
 mod assignors;
 mod client_suite;
+mod compaction;
 mod digest;
 mod dumps;
 mod group_script;
@@ -24,6 +25,7 @@ use crate::ottla::Ottla;
 use crate::process::capture;
 use crate::scoreboard::Scoreboard;
 use crate::workspace::Workspace;
+use compaction::Compaction;
 use group_tools::GroupTools;
 use speakers::Speakers;
 use std::net::SocketAddr;
@@ -48,7 +50,11 @@ pub(crate) struct Options {
     #[arg(long, value_delimiter = ',', default_value = "ottla,librdkafka,java")]
     clients: Vec<String>,
     /// Only these parts.
-    #[arg(long, value_delimiter = ',', default_value = "assignors,client,matrix,tools,groups,dumps")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "assignors,client,matrix,tools,groups,compaction,dumps"
+    )]
     parts: Vec<String>,
 }
 
@@ -57,7 +63,7 @@ impl Options {
     pub(crate) fn everything() -> Self {
         let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
         Self {
-            parts: owned(&["assignors", "client", "matrix", "tools", "groups", "dumps"]),
+            parts: owned(&["assignors", "client", "matrix", "tools", "groups", "compaction", "dumps"]),
             clients: owned(&["ottla", "librdkafka", "java"]),
             ..Self::default()
         }
@@ -105,6 +111,9 @@ pub(crate) fn run(workspace: &Workspace, options: &Options, board: &mut Scoreboa
     if options.has("groups") && options.bootstrap.is_none() {
         let compared = GroupTools { apache: &apache, python: &python, scratch: &scratch };
         compared.run((!options.apache).then_some(&ottla), board)?;
+    }
+    if options.has("compaction") && options.bootstrap.is_none() {
+        Compaction { ottla: &ottla, apache: &apache, scratch: &scratch }.run(board);
     }
     let data = broker.data();
     board.step("the broker ends cleanly", || broker.stop());
