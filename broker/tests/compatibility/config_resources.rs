@@ -3,11 +3,13 @@
 
 use ottla_protocol::ErrorCode;
 use ottla_protocol::codec::Str;
+use ottla_protocol::messages::consumer_group_heartbeat::ConsumerGroupHeartbeatRequest;
 use ottla_protocol::messages::describe_client_quotas::{ComponentData, DescribeClientQuotasRequest};
 use ottla_protocol::messages::describe_configs::{DescribeConfigsRequest, DescribeConfigsResource};
 use ottla_protocol::messages::describe_user_scram_credentials::{
     DescribeUserScramCredentialsRequest, UserName,
 };
+use ottla_protocol::messages::find_coordinator::FindCoordinatorRequest;
 use ottla_protocol::messages::incremental_alter_configs::{
     AlterConfigsResource, AlterableConfig, IncrementalAlterConfigsRequest,
 };
@@ -136,6 +138,43 @@ fn a_group_s_own_timeouts_go_before_the_broker_s_and_keep_to_its_bounds() {
     }
     assert_eq!(group_config(&mut client, &group, timeout), ("50000".to_owned(), 8));
     assert_eq!(alter_group(&mut client, "", &own), ErrorCode::INVALID_REQUEST);
+}
+
+#[test]
+fn the_members_of_a_group_are_told_its_own_heartbeat_interval() {
+    let broker = TestBroker::any();
+    let mut client = broker.connect();
+    let (group, member_id) = (unique("group"), unique("member"));
+    let first = ConsumerGroupHeartbeatRequest {
+        group_id: Str::from(&group),
+        member_id: Str::from(&member_id),
+        rebalance_timeout_ms: 60_000,
+        subscribed_topic_names: Some(vec![Str::from(unique("topic"))]),
+        topic_partitions: Some(Vec::new()),
+        ..ConsumerGroupHeartbeatRequest::default()
+    };
+    let coordinator =
+        FindCoordinatorRequest { coordinator_keys: vec![Str::from(&group)], ..Default::default() };
+    eventually(|| !client.call(4, coordinator.clone()).coordinators[0].error_code.is_error());
+    let mut joined = client.call(1, first.clone());
+    eventually(|| {
+        joined = client.call(1, first.clone());
+        joined.error_code == ErrorCode::NONE
+    });
+    assert_eq!(joined.heartbeat_interval_ms, 5_000);
+    let own = [("consumer.heartbeat.interval.ms", Some("6000"))];
+    assert_eq!(alter_group(&mut client, &group, &own), ErrorCode::NONE);
+    let alive = ConsumerGroupHeartbeatRequest {
+        group_id: Str::from(&group),
+        member_id: Str::from(&member_id),
+        member_epoch: joined.member_epoch,
+        ..ConsumerGroupHeartbeatRequest::default()
+    };
+    eventually(|| {
+        let answer = client.call(1, alive.clone());
+        assert_eq!(answer.error_code, ErrorCode::NONE);
+        answer.heartbeat_interval_ms == 6_000
+    });
 }
 
 fn component(entity_type: &str, match_type: i8, name: Option<&str>) -> ComponentData {
