@@ -15,5 +15,7 @@ mod fixture;
 mod power_loss;
 #[path = "partition/recovery.rs"]
 mod recovery;
+#[path = "partition/stale_chunk.rs"]
+mod stale_chunk;
 #[path = "partition/transactions.rs"]
 mod transactions;
