@@ -140,6 +140,12 @@ pub(crate) struct ApacheBroker {
 }
 
 impl ApacheBroker {
+    /// SIGKILL, and a new start on its files; returns once it listens again.
+    pub(crate) fn kill_and_restart(&mut self) -> Result<(), Failure> {
+        self.process.kill_and_restart()?;
+        self.process.wait_until_listening(self.address, Duration::from_secs(60))
+    }
+
     /// Ends it cleanly, so that its files are complete.
     pub(crate) fn stop(self) -> Result<(), Failure> {
         self.process.stop()

@@ -35,6 +35,17 @@ impl Broker {
         }
     }
 
+    /// SIGKILL, and a new start on its files; returns once it listens again.
+    pub(crate) fn kill_and_restart(&mut self) -> Result<(), Failure> {
+        match self {
+            Self::Ottla(broker) => broker.kill_and_restart(),
+            Self::Apache(broker) => broker.kill_and_restart(),
+            Self::Elsewhere(_) => {
+                Err(Failure::Claim("somebody else's broker is not ours to kill".to_owned()))
+            }
+        }
+    }
+
     /// Ends it cleanly, so that its files are complete.
     pub(crate) fn stop(self) -> Result<(), Failure> {
         match self {

@@ -28,7 +28,7 @@ use crate::scoreboard::Scoreboard;
 use crate::workspace::Workspace;
 use clients::Clients;
 use conductor::Conductor;
-use plan::Kind;
+use plan::{Kind, Plan};
 use settings::{Protocol, Settings};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -49,6 +49,9 @@ pub(crate) struct Options {
     /// Repeats the order of what happens to the members.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Kill the broker, too, once in every deck of faults.
+    #[arg(long)]
+    kill_broker: bool,
     /// Only these kinds of members.
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Kind::Java, Kind::Librdkafka, Kind::Ottla])]
     kinds: Vec<Kind>,
@@ -80,6 +83,7 @@ impl Options {
             protocol,
             assignor: assignor.to_owned(),
             seed: 1,
+            kill_broker: false,
             kinds: vec![Kind::Java, Kind::Librdkafka, Kind::Ottla],
             apache: false,
             bootstrap: None,
@@ -113,7 +117,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options, board: &mut Scoreboa
     let scratch = workspace.scratch("groups")?;
     let settings = Settings::new(options.protocol, "").of_broker();
     let directory = scratch.join("broker");
-    let broker = match options.bootstrap {
+    let mut broker = match options.bootstrap {
         Some(address) => Broker::Elsewhere(address),
         None if options.apache => Broker::Apache(apache.start(&directory, &settings)?),
         None => {
@@ -125,19 +129,28 @@ pub(crate) fn run(workspace: &Workspace, options: &Options, board: &mut Scoreboa
     let clients = Clients { apache: &apache, python: &python, ottla, bootstrap: broker.address() };
     for assignor in options.assignors() {
         let name = format!("{} group, {assignor}", options.protocol.name());
-        board.step(&name, || one(&clients, options, assignor, &scratch));
+        board.step(&name, || one(&clients, &mut broker, options, assignor, &scratch));
     }
     board.step("the broker ends cleanly", || broker.stop());
     Ok(())
 }
 
-fn one(clients: &Clients<'_>, options: &Options, assignor: &str, scratch: &Path) -> Result<(), Failure> {
+fn one(
+    clients: &Clients<'_>,
+    broker: &mut Broker,
+    options: &Options,
+    assignor: &str,
+    scratch: &Path,
+) -> Result<(), Failure> {
     let time = Duration::from_secs_f64(options.minutes * 60.0);
     let settings = Settings::new(options.protocol, assignor);
-    let (group, kinds) = (settings.group.clone(), options.kinds_for(assignor));
+    let group = settings.group.clone();
     let directory = scratch.join(&group);
+    let frozen_for = Duration::from_millis(settings.session_timeout_ms + 3_000);
+    let plan = Plan::new(options.seed, &options.kinds_for(assignor), frozen_for);
+    let plan = plan.with_broker_kills(options.kill_broker);
     println!("seed {}, histories in {}", options.seed, directory.display());
-    let mut conductor = Conductor::start(clients, settings, &kinds, directory, options.seed)?;
+    let mut conductor = Conductor::start(clients, broker, settings, plan, directory)?;
     if options.protocol == Protocol::Upgrade {
         conductor.churn(time / 3)?;
         is_of_type(clients, &group, "classic")?;
@@ -150,7 +163,11 @@ fn one(clients: &Clients<'_>, options: &Options, assignor: &str, scratch: &Path)
     } else {
         conductor.churn(time)?;
     }
-    report::judge(&conductor.finish()?)
+    let outcome = conductor.finish()?;
+    if options.kill_broker && outcome.broker_kills == 0 {
+        return Err(Failure::Claim("the run proves nothing: the broker was never killed".to_owned()));
+    }
+    report::judge(&outcome)
 }
 
 /// Kafka's own tool says which protocol the group speaks now.
@@ -158,7 +175,8 @@ fn is_of_type(clients: &Clients<'_>, group: &str, name: &str) -> Result<(), Fail
     let mut command = clients.apache.tool("consumer-groups")?;
     command.args(["--bootstrap-server", &clients.bootstrap.to_string(), "--list", "--type", name]);
     let printed = capture(&mut command)?;
-    let row = |line: &str| line.split_whitespace().map(str::to_lowercase).eq([group, name].map(str::to_owned));
+    let row =
+        |line: &str| line.split_whitespace().map(str::to_lowercase).eq([group, name].map(str::to_owned));
     if printed.lines().any(row) {
         println!("  {group} is a {name} group");
         return Ok(());

@@ -5,6 +5,7 @@
 #![allow(clippy::print_stdout, reason = "a command-line tool speaks on standard output")]
 
 mod apache;
+mod bench;
 mod broker;
 mod chaos;
 mod ci;
@@ -86,9 +87,9 @@ enum Task {
         #[arg(long, default_value_t = 30)]
         minutes: u64,
     },
-    /// Run the benchmarks of `benches/`; all arguments go there.
+    /// Measure ottla, Apache Kafka and the floors of this machine side by side, and write docs/performance.md.
     Bench {
-        /// What to measure; without any it says what there is.
+        /// Options of `ottla-benches run`, such as --quick or --rows 1,2; or another command of it, such as `clients`.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
@@ -138,11 +139,7 @@ fn perform(workspace: &Workspace, task: Task) -> Result<(), Failure> {
         Task::PowerLoss { rounds } => chaos::power_loss(workspace, rounds),
         Task::Descriptors => chaos::descriptors(workspace),
         Task::Soak { minutes } => chaos::soak(workspace, minutes),
-        Task::Bench { arguments } => {
-            let mut command = workspace.cargo();
-            command.args(["run", "--quiet", "--release", "--package", "ottla-benches", "--"]).args(arguments);
-            process::run(&mut command)
-        }
+        Task::Bench { arguments } => bench::run(workspace, arguments),
         Task::Ci => ci::all(workspace),
     }
 }

@@ -87,6 +87,12 @@ pub(crate) struct OttlaBroker {
 }
 
 impl OttlaBroker {
+    /// SIGKILL, and a new start on its files; returns once it listens again.
+    pub(crate) fn kill_and_restart(&mut self) -> Result<(), Failure> {
+        self.process.kill_and_restart()?;
+        self.process.wait_until_listening(self.address, Duration::from_secs(30))
+    }
+
     /// Ends it cleanly.
     pub(crate) fn stop(self) -> Result<(), Failure> {
         self.process.stop()

@@ -89,10 +89,20 @@ pub(crate) fn capture(command: &mut Command) -> Result<String, Failure> {
     capture_with_input(command, "")?.expect_success()
 }
 
+/// Starts a program with both its streams added to the end of `log`.
+fn spawn_into(command: &mut Command, log: &Path) -> Result<Child, Failure> {
+    let file = File::options().append(true).open(log).map_err(Failure::file(log))?;
+    let errors = file.try_clone().map_err(Failure::file(log))?;
+    let text = line(command);
+    let start = |source| Failure::Start { command: text, source };
+    command.stdout(file).stderr(errors).spawn().map_err(start)
+}
+
 /// A program in the background. Dropping it kills it.
 pub(crate) struct Background {
     child: Child,
     command: String,
+    again: Command,
     log: PathBuf,
 }
 
@@ -100,15 +110,19 @@ impl Background {
     /// Starts the program with both its streams going to `log`.
     pub(crate) fn start(command: &mut Command, log: &Path) -> Result<Self, Failure> {
         let text = line(command);
-        let file = File::create(log).map_err(Failure::file(log))?;
-        let errors = file.try_clone().map_err(Failure::file(log))?;
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(file)
-            .stderr(errors)
-            .spawn()
-            .map_err(|source| Failure::Start { command: text.clone(), source })?;
-        Ok(Self { child, command: text, log: log.to_owned() })
+        let mut again = Command::new(command.get_program());
+        again.args(command.get_args()).stdin(Stdio::null());
+        File::create(log).map_err(Failure::file(log))?;
+        let child = spawn_into(command.stdin(Stdio::null()), log)?;
+        Ok(Self { child, command: text, again, log: log.to_owned() })
+    }
+
+    /// SIGKILL, and the same command line once more; its output is added to what is there.
+    pub(crate) fn kill_and_restart(&mut self) -> Result<(), Failure> {
+        let killed = self.child.kill().and_then(|()| self.child.wait());
+        killed.map_err(|source| Failure::Start { command: self.command.clone(), source })?;
+        self.child = spawn_into(&mut self.again, &self.log)?;
+        Ok(())
     }
 
     /// Waits until something accepts connections there; fails if the program ends first.

@@ -9,6 +9,7 @@ use super::history::{End, Event, Life, Moment, Story};
 use super::member::{Member, Process, Slot};
 use super::plan::{Act, Kind, Plan};
 use super::settings::{Protocol, Settings};
+use crate::broker::Broker;
 use crate::failure::Failure;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -42,6 +43,8 @@ pub(super) struct Outcome {
     pub(super) story: Story,
     /// By kind.
     pub(super) fates: BTreeMap<Kind, Fates>,
+    /// How often the broker died.
+    pub(super) broker_kills: u64,
     /// The longest that the group took to settle, in seconds.
     pub(super) longest_unsettled: f64,
     /// What the conductor saw that must not be.
@@ -51,6 +54,7 @@ pub(super) struct Outcome {
 /// One run.
 pub(super) struct Conductor<'a> {
     clients: &'a Clients<'a>,
+    broker: &'a mut Broker,
     settings: Settings,
     directory: PathBuf,
     plan: Plan,
@@ -59,6 +63,7 @@ pub(super) struct Conductor<'a> {
     processed: BTreeMap<i32, i64>,
     lives: Vec<Life>,
     fates: BTreeMap<Kind, Fates>,
+    broker_kills: u64,
     settled: Vec<Moment>,
     longest_unsettled: f64,
     broken: Vec<String>,
@@ -68,24 +73,26 @@ impl<'a> Conductor<'a> {
     /// Creates the topic and starts the producer and two members of each kind, one of them static.
     pub(super) fn start(
         clients: &'a Clients<'a>,
+        broker: &'a mut Broker,
         settings: Settings,
-        kinds: &[Kind],
+        plan: Plan,
         directory: PathBuf,
-        seed: u64,
     ) -> Result<Self, Failure> {
         std::fs::create_dir_all(&directory).map_err(Failure::file(&directory))?;
         clients.create_topic(&settings.topic, settings.partition_count)?;
         let mut producer = clients.producer(&settings, &directory.join("producer.jsonl"));
         let producer = Process::start(&mut producer, &directory.join("producer.jsonl"))?;
-        let frozen_for = Duration::from_millis(settings.session_timeout_ms + 3_000);
+        let kinds = plan.kinds().to_vec();
         let mut conductor = Self {
             clients,
-            plan: Plan::new(seed, kinds, frozen_for),
+            broker,
+            plan,
             slots: Vec::new(),
             producer,
             processed: BTreeMap::new(),
             lives: Vec::new(),
             fates: BTreeMap::new(),
+            broker_kills: 0,
             settled: Vec::new(),
             longest_unsettled: 0.0,
             broken: Vec::new(),
@@ -93,7 +100,7 @@ impl<'a> Conductor<'a> {
             directory,
         };
         for number in 0..2 {
-            for kind in kinds {
+            for kind in &kinds {
                 let instance = (number == 0 && conductor.settings.static_members)
                     .then(|| format!("{}-static", kind.name()));
                 conductor.slots.push(Slot { kind: *kind, number, instance, member: None });
@@ -180,12 +187,14 @@ impl<'a> Conductor<'a> {
             settled: self.settled,
         };
         let (fates, broken) = (self.fates, self.broken);
-        Ok(Outcome { story, fates, longest_unsettled: self.longest_unsettled, broken })
+        let (broker_kills, longest_unsettled) = (self.broker_kills, self.longest_unsettled);
+        Ok(Outcome { story, fates, broker_kills, longest_unsettled, broken })
     }
 
     fn everybody_had_everything(&self) -> bool {
         let all = |fates: &Fates| fates.joined > 2 && fates.left > 0 && fates.killed > 0 && fates.frozen > 0;
-        self.slots.iter().all(|slot| self.fates.get(&slot.kind).is_some_and(all))
+        let broker = self.broker_kills > 0 || !self.plan.kills_broker();
+        broker && self.slots.iter().all(|slot| self.fates.get(&slot.kind).is_some_and(all))
     }
 
     fn act(&mut self, act: Act) -> Result<(), Failure> {
@@ -212,6 +221,10 @@ impl<'a> Conductor<'a> {
                 Some(index) => self.freeze(index, time),
                 None => Ok(()),
             },
+            Act::KillBroker => {
+                self.broker_kills += 1;
+                self.broker.kill_and_restart()
+            }
             Act::Settle => self.settle(),
         }
     }

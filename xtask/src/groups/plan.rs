@@ -40,6 +40,8 @@ pub(super) enum Act {
     Kill(Kind),
     /// SIGSTOP for so long.
     Freeze(Kind, Duration),
+    /// SIGKILL for the broker, and a new start.
+    KillBroker,
     /// Nothing, until every partition has one owner.
     Settle,
 }
@@ -61,12 +63,29 @@ pub(super) struct Plan {
     chance: StdRng,
     kinds: Vec<Kind>,
     frozen_for: Duration,
+    kills_broker: bool,
 }
 
 impl Plan {
     /// Decks for these kinds; who is frozen for `frozen_for` loses its place in the group.
     pub(super) fn new(seed: u64, kinds: &[Kind], frozen_for: Duration) -> Self {
-        Self { chance: StdRng::seed_from_u64(seed), kinds: kinds.to_vec(), frozen_for }
+        let chance = StdRng::seed_from_u64(seed);
+        Self { chance, kinds: kinds.to_vec(), frozen_for, kills_broker: false }
+    }
+
+    /// The broker dies in every deck, too.
+    pub(super) fn with_broker_kills(self, kills_broker: bool) -> Self {
+        Self { kills_broker, ..self }
+    }
+
+    /// Whose members there are.
+    pub(super) fn kinds(&self) -> &[Kind] {
+        &self.kinds
+    }
+
+    /// Whether the broker is to die.
+    pub(super) fn kills_broker(&self) -> bool {
+        self.kills_broker
     }
 
     /// One number below `count`, for whoever has to choose between members.
@@ -82,6 +101,7 @@ impl Plan {
             cards.extend([Act::Leave(kind), Act::Kill(kind), Act::Kill(kind)]);
             cards.extend([Act::Freeze(kind, short), Act::Freeze(kind, self.frozen_for)]);
         }
+        cards.extend(self.kills_broker.then_some(Act::KillBroker));
         cards.shuffle(&mut self.chance);
         let mut acts: Vec<Act> = Vec::new();
         let mut owed = Vec::new();
@@ -147,6 +167,15 @@ mod tests {
             }
             assert_eq!(missing, 0);
         }
+    }
+
+    #[test]
+    fn the_broker_dies_once_in_a_deck_if_it_dies_at_all() {
+        let count = |kills| {
+            let deck = plan(1).with_broker_kills(kills).deck();
+            deck.iter().filter(|step| step.act == Act::KillBroker).count()
+        };
+        assert_eq!((count(false), count(true)), (0, 1));
     }
 
     #[test]

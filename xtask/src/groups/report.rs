@@ -27,7 +27,8 @@ pub(super) fn judge(outcome: &Outcome) -> Result<(), Failure> {
         println!("  {:<11} {joined:>7} {left:>6} {killed:>7} {frozen:>7} {paused:>7}", kind.name());
     }
     println!(
-        "  {} generations, settled {} times, at most {:.1} s after the last fault",
+        "  broker killed {} times; {} generations, settled {} times, at most {:.1} s after the last fault",
+        outcome.broker_kills,
         owners.generations,
         story.settled.len(),
         outcome.longest_unsettled
