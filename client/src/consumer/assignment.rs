@@ -26,6 +26,7 @@ use crate::error::{ClientError, Result};
 
 /// Where to begin to read a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum StartAt {
     /// At its first record.
     Earliest,

@@ -1,7 +1,7 @@
 //! A verified batch of records as a consumer hands it out.
 
 use ottla_protocol::records::{OutputLimit, Record, ValidBatch};
-use ottla_protocol::{Offset, TopicPartition};
+use ottla_protocol::{LeaderEpoch, Offset, TopicPartition};
 
 use crate::error::{ClientError, ErrorKind, Result};
 
@@ -29,9 +29,19 @@ impl RecordBatch {
         &self.topic_partition
     }
 
-    /// The batch as it lies in the log.
-    pub fn batch(&self) -> &ValidBatch {
-        &self.batch
+    /// The offset of its first record, which may lie before the consumer's position.
+    pub fn base_offset(&self) -> Offset {
+        self.batch.header().base_offset
+    }
+
+    /// The epoch of the leader that wrote it, if it is known.
+    pub fn leader_epoch(&self) -> Option<LeaderEpoch> {
+        self.batch.header().partition_leader_epoch
+    }
+
+    /// Whether it was written in a transaction.
+    pub fn is_transactional(&self) -> bool {
+        self.batch.header().attributes.is_transactional()
     }
 
     /// The consumer's position when it was handed out: no record comes from before it.

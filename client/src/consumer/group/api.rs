@@ -80,6 +80,11 @@ impl Consumer {
     /// Without a `group_id`.
     pub async fn unsubscribe(&self) -> Result<()> {
         let group = self.group("unsubscribe")?;
+        if self.is_listeners {
+            // It cannot be waited for by what it waits for.
+            group.desire(None);
+            return Ok(());
+        }
         group.acknowledge(&self.inner);
         group.wait_until_out(group.desire(None)).await;
         Ok(())
@@ -175,11 +180,16 @@ impl Consumer {
 
     /// Ends it: what was handed out counts as done, is committed if that is automatic, partitions go back, the group is
     /// left. Then `poll` fails with [`ErrorKind::Closed`]. Dropping the last handle does the same in the background, but
-    /// commits only what the program was done with when it last polled.
+    /// commits only what the program was done with when it last polled. Inside a [`RebalanceListener`], which the end
+    /// waits for, this does not wait.
     ///
     /// # Errors
     /// When the last automatic commit failed: some records will be read again. It is closed all the same.
     pub async fn close(&self) -> Result<()> {
+        if self.is_listeners {
+            self.inner.close();
+            return Ok(());
+        }
         if let Some(group) = &self.inner.group {
             group.acknowledge(&self.inner);
             *group.parting.lock() = None;

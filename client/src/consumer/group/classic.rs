@@ -120,7 +120,7 @@ impl Classic {
 
     fn ask(&mut self, question: Question) {
         self.is_asking = true;
-        self.effects.push(Effect::Ask(question));
+        self.effects.push(Effect::Ask(Box::new(question)));
     }
 
     fn take(&mut self, partitions: BTreeSet<TopicPartition>, taking: Taking) {
@@ -224,10 +224,10 @@ impl Classic {
 
     /// Does what can be done now.
     fn advance(&mut self, now: Instant) {
-        if matches!(self.state, State::Departing(_)) && self.jobs == 0 {
-            if let State::Departing(departure) = self.state {
-                self.leave(departure);
-            }
+        if let State::Departing(departure) = self.state
+            && self.jobs == 0
+        {
+            self.leave(departure);
         }
         if self.state == State::Out && self.wanted.is_some() && !self.is_stalled {
             self.rejoin();

@@ -11,7 +11,7 @@ use ottla_protocol::{ErrorCode, TopicPartition};
 
 use super::effect::Identity;
 use super::offsets::{
-    COMMIT_VERSION_MAX, FETCH_VERSION_MAX, OffsetAndMetadata, Offsets, commit_codes, commit_request,
+    COMMIT_VERSION_MAX, FETCH_VERSION_MAX, Fetched, OffsetAndMetadata, Offsets, commit_codes, commit_request,
     fetch_request, fetched,
 };
 use super::{Group, Inner};
@@ -147,9 +147,7 @@ pub(crate) async fn fetch_committed(
     Ok(known)
 }
 
-type Answers = Vec<(TopicPartition, Result<Option<OffsetAndMetadata>, ErrorCode>)>;
-
-async fn attempt_fetch(inner: &Inner, group: &Group, open: &[TopicPartition]) -> Result<Answers> {
+async fn attempt_fetch(inner: &Inner, group: &Group, open: &[TopicPartition]) -> Result<Fetched> {
     let identity = group.identity_for_fetch();
     let request = |version| fetch_request(&group.settings.group_id, &identity, open, version);
     let deadline = inner.client.config().request_timeout;
@@ -167,7 +165,7 @@ async fn attempt_fetch(inner: &Inner, group: &Group, open: &[TopicPartition]) ->
 /// Takes in what is settled; the last error that is worth another attempt is returned.
 fn take_answers(
     group: &Group,
-    answers: Answers,
+    answers: Fetched,
     known: &mut BTreeMap<TopicPartition, Result<Option<OffsetAndMetadata>>>,
 ) -> Option<ClientError> {
     let mut failure = None;

@@ -169,7 +169,7 @@ impl ConsumerMembership {
 
     fn ask(&mut self, request: ConsumerGroupHeartbeatRequest) {
         self.is_asking = true;
-        self.effects.push(Effect::Ask(Question::ConsumerHeartbeat(request)));
+        self.effects.push(Effect::Ask(Box::new(Question::ConsumerHeartbeat(request))));
     }
 
     /// What every heartbeat says.

@@ -57,7 +57,7 @@ pub(crate) enum Taking {
 #[derive(Debug, Clone)]
 pub(crate) enum Effect {
     /// Ask the coordinator; the answer is told by `answered`. A question that is still open is given up for it.
-    Ask(Question),
+    Ask(Box<Question>),
     /// The coordinator is another one now, or gone: find it again before the next question.
     ForgetCoordinator,
     /// Learn these topics and tell of them by `topics_learned`.

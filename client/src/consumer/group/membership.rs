@@ -210,7 +210,7 @@ impl Shell {
                 *group.identity.lock() = self.machine.identity();
                 let task = tokio::spawn(async move {
                     let Some(group) = &inner.group else { return };
-                    let _ = events.send(Event::Answered(number, ask(&inner, group, question).await));
+                    let _ = events.send(Event::Answered(number, ask(&inner, group, *question).await));
                 });
                 if let Some(before) = self.question.1.replace(task.abort_handle()) {
                     before.abort();

@@ -48,6 +48,9 @@ impl From<Consumed> for OffsetAndMetadata {
 /// Offsets by partition.
 pub(crate) type Offsets = BTreeMap<TopicPartition, OffsetAndMetadata>;
 
+/// What is committed of each partition, if anything is.
+pub(crate) type Fetched = Vec<(TopicPartition, Result<Option<OffsetAndMetadata>, ErrorCode>)>;
+
 /// Commits these offsets as this member.
 pub(crate) fn commit_request(
     group_id: &str,
@@ -131,9 +134,7 @@ pub(crate) fn fetch_request(
 
 /// What the coordinator knows of each partition; none where nothing was committed. An error of the whole answer is the
 /// outer one.
-pub(crate) fn fetched(
-    response: &OffsetFetchResponse,
-) -> Result<Vec<(TopicPartition, Result<Option<OffsetAndMetadata>, ErrorCode>)>, ErrorCode> {
+pub(crate) fn fetched(response: &OffsetFetchResponse) -> Result<Fetched, ErrorCode> {
     let mut answers = Vec::new();
     let mut answer =
         |topic: &str, index: i32, code: ErrorCode, offset: i64, epoch: i32, note: Option<&str>| {
