@@ -5,10 +5,13 @@
 //! with what it measures. It asserts no figure: a table is for people to judge.
 
 mod batch;
+mod catalogue;
 mod error;
 mod floor;
 mod machine;
 mod namespace;
+mod page;
+mod plot;
 mod process;
 mod report;
 mod rows;
@@ -28,6 +31,9 @@ use crate::floor::FloorKind;
 use crate::machine::Machine;
 use crate::rows::{Plan, Sample};
 use crate::system::{Places, System};
+
+/// The results as seen from a page in `docs/`.
+const RESULTS_FROM_PAGE: &str = "../benches/results";
 
 /// Measures ottla, Apache Kafka and the floors of this machine side by side.
 #[derive(Debug, Parser)]
@@ -83,6 +89,9 @@ struct RunArgs {
     /// The results' file name, without extension; by default the Unix time.
     #[arg(long)]
     name: Option<String>,
+    /// Also write the page for people here, e.g. docs/performance.md.
+    #[arg(long)]
+    page: Option<PathBuf>,
     /// Let the processors sleep during rows 5, 6 and 7: no spinner of idle priority on each.
     #[arg(long)]
     no_spinners: bool,
@@ -139,6 +148,9 @@ fn run(arguments: &RunArgs) -> Result<()> {
     let name = arguments.name.clone().unwrap_or_else(|| machine.unix_seconds.to_string());
     if !samples.is_empty() {
         report::publish(&machine, &samples, &arguments.results, &name)?;
+        if let Some(path) = &arguments.page {
+            page::write(path, &machine, &samples, RESULTS_FROM_PAGE, &name)?;
+        }
     }
     if failures.is_empty() {
         return Ok(());

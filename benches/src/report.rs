@@ -9,73 +9,16 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use crate::catalogue::{Against, CATALOGUE, Entry, Target};
 use crate::error::{Doing, Result};
 use crate::machine::Machine;
+use crate::plot;
 use crate::rows::{Row, Sample};
 use crate::stats::{Spread, spread};
 use crate::system::System;
 
 /// Above this share of the machine used by others a sample is noise and is dropped.
 pub(crate) const FOREIGN_SHARE_MAX: f64 = 0.10;
-
-/// What each row is, and what it aims at, in the words of PERFORMANCE.md §4.
-const ROWS: [(Row, &str, &str); 11] = [
-    (
-        Row(1),
-        "fetch 1 MiB, hot, depth 1, one connection",
-        "MB/s ≥ 0.70, CPU ≤ 1.5 × the floor; moonshot 0.90, 1.2 ×",
-    ),
-    (
-        Row(2),
-        "produce 1 KiB records in 256 KiB batches, 5 in flight, acks=all, no fsync",
-        "MB/s ≥ 0.60, CPU ≤ 1.6 × the floor; moonshot 0.85, 1.2 ×",
-    ),
-    (
-        Row(3),
-        "produce 100 B records in 16 KiB batches, 5 in flight, acks=all, no fsync",
-        "MB/s ≥ 0.45, CPU ≤ 2.5 × the floor; moonshot 0.75, 1.5 ×",
-    ),
-    (
-        Row(4),
-        "produce 1 KiB records, half of each repeating, packed by lz4, beside plain ones; as row 2",
-        "CPU per wire GB ≤ 1.2 × that of plain batches; moonshot 1.0 ×",
-    ),
-    (
-        Row(5),
-        "round trip of one 1 KiB record, acks=all, no fsync; floor: tokio echo",
-        "p50 ≤ 1.4 ×, p99 ≤ 1.5 × the floor; moonshot 1.15 ×, 1.2 ×",
-    ),
-    (
-        Row(6),
-        "from producer to consumer, 2,000 records a second, linger 0, acks=all; from the intended time",
-        "p50 0.25 ms, p99 1.0 ms; moonshot 0.15, 0.4 ms",
-    ),
-    (
-        Row(7),
-        "one 1 KiB record, acks=all, flush.messages=1 (fsync before the ack); floor: 4 KiB fdatasync (growing or preallocated file) + tokio echo",
-        "2,000/s p50 1 ms, p99 6 ms; round trip ≤ 1.3 × the floor; moonshot 0.5 ms, 2 ms, 1.1 ×",
-    ),
-    (
-        Row(8),
-        "exec → first ack; and rows 10 and 14: memory, creation of 10,000 partitions",
-        "50 ms empty, 1 s with 10,000 partitions; RssAnon 20 and 60 MiB; creation 1 s, 1 CPU-s",
-    ),
-    (
-        Row(9),
-        "kill -9 → first ack, 5 GB unflushed in 12 partitions, everything audited",
-        "1 s; moonshot 100 ms",
-    ),
-    (
-        Row(12),
-        "1,000 connections, beside 10,000 partitions; and row 11: idle CPU",
-        "round trip ≤ 1.1 × that over one connection; 16 KiB each; idle CPU ≤ 0.3 %; moonshot 1.0 ×, 4 KiB, 0.05 %",
-    ),
-    (
-        Row(13),
-        "produce 1 KiB records in 16 KiB batches over many partitions in turn, 5 in flight, acks=all",
-        "≥ 0.6 of the rate into one partition; moonshot 0.85",
-    ),
-];
 
 #[derive(Serialize)]
 struct Kept<'a> {
@@ -93,23 +36,27 @@ pub(crate) fn publish(machine: &Machine, samples: &[Sample], dir: &Path, name: &
         let path = dir.join(format!("{name}.{extension}"));
         fs::write(&path, text).doing(|| format!("write {}", path.display()))?;
     }
+    for entry in CATALOGUE {
+        let (_, used) = quiet_of(samples, entry.row);
+        for figure in entry.plotted {
+            let bar = |system| Some((system, of(&used, system, figure)?));
+            let bars: Vec<(System, Spread)> = systems_of(&used).into_iter().filter_map(bar).collect();
+            plot::draw(&dir.join(plot_name(name, entry.row, figure)), entry.title, figure, &bars)?;
+        }
+    }
     Ok(())
+}
+
+/// The file of a plot, beside the results of the same name.
+pub(crate) fn plot_name(name: &str, row: Row, figure: &str) -> String {
+    let words = figure.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    format!("{name}-row-{}-{}.svg", row.0, words.collect::<Vec<_>>().join("-").to_ascii_lowercase())
 }
 
 fn render(machine: &Machine, samples: &[Sample]) -> String {
     let mut out = String::new();
     let _ = writeln!(out, "# Measured by `{}`\n", machine.command_line);
-    let _ = writeln!(
-        out,
-        "{} × {}, {} MiB; Linux {}; {}; commit {}; Unix time {}.\n",
-        machine.processor_count,
-        machine.processor,
-        machine.memory_mib,
-        machine.kernel,
-        machine.network,
-        machine.commit,
-        machine.unix_seconds
-    );
+    let _ = writeln!(out, "{}\n", describe_machine(machine));
     let _ = writeln!(
         out,
         "Medians with [min – max] over interleaved rounds, the warm-up round dropped; a sample is dropped when more \
@@ -117,23 +64,83 @@ fn render(machine: &Machine, samples: &[Sample]) -> String {
          Every row was read back in full and compared by count and checksum.\n",
         FOREIGN_SHARE_MAX * 100.0
     );
-    for (row, title, target) in &ROWS {
-        let of_row: Vec<&Sample> =
-            samples.iter().filter(|sample| sample.row == *row && sample.round > 0).collect();
-        if !of_row.is_empty() {
-            let _ = writeln!(out, "## Row {}: {title}\n\nTarget: {target}.\n", row.0);
-            render_row(&mut out, &of_row);
+    for entry in CATALOGUE {
+        let (all, used) = quiet_of(samples, entry.row);
+        if all.is_empty() {
+            continue;
         }
+        let _ = writeln!(out, "## Row {}: {}\n\nTarget: {}.\n", entry.row.0, entry.title, entry.aim);
+        render_row(&mut out, &all, &used);
+        for line in verdicts(&used, entry) {
+            let _ = writeln!(out, "- {line}");
+        }
+        out.push('\n');
     }
     out
 }
 
-fn render_row(out: &mut String, samples: &[&Sample]) {
-    let quiet: Vec<&Sample> =
-        samples.iter().copied().filter(|sample| sample.foreign_share <= FOREIGN_SHARE_MAX).collect();
-    let systems: BTreeSet<System> = samples.iter().map(|sample| sample.system).collect();
-    let every_system_has_quiet = systems.iter().all(|of| quiet.iter().any(|sample| sample.system == *of));
-    let used = if every_system_has_quiet { &quiet[..] } else { samples };
+/// Processor, memory, kernel, network, commit and time in one line.
+pub(crate) fn describe_machine(machine: &Machine) -> String {
+    format!(
+        "{} × {}, {} MiB; Linux {}; {}; commit {}; Unix time {}.",
+        machine.processor_count,
+        machine.processor,
+        machine.memory_mib,
+        machine.kernel,
+        machine.network,
+        machine.commit,
+        machine.unix_seconds
+    )
+}
+
+/// All counted samples of a row, and those of them that are to be used: the quiet ones, if every system has some.
+pub(crate) fn quiet_of(samples: &[Sample], row: Row) -> (Vec<&Sample>, Vec<&Sample>) {
+    let all: Vec<&Sample> = samples.iter().filter(|sample| sample.row == row && sample.round > 0).collect();
+    let is_quiet = |sample: &&&Sample| sample.foreign_share <= FOREIGN_SHARE_MAX;
+    let quiet: Vec<&Sample> = all.iter().filter(is_quiet).copied().collect();
+    let is_enough = systems_of(&all).iter().all(|of| quiet.iter().any(|sample| sample.system == *of));
+    let used = if is_enough { quiet } else { all.clone() };
+    (all, used)
+}
+
+fn systems_of(samples: &[&Sample]) -> BTreeSet<System> {
+    samples.iter().map(|sample| sample.system).collect()
+}
+
+/// A line for each target of a row.
+pub(crate) fn verdicts(samples: &[&Sample], entry: &Entry) -> Vec<String> {
+    entry.targets.iter().map(|target| verdict(samples, target)).collect()
+}
+
+/// A line for each target's figure in which Apache Kafka did better.
+pub(crate) fn loses_to_kafka(samples: &[&Sample], entry: &Entry) -> Vec<String> {
+    let better = |target: &Target| {
+        let Spread { median, .. } = ratio(samples, target.figure, System::Ottla, System::Kafka)?;
+        let is_worse = if target.is_least { median < 1.0 } else { median > 1.0 };
+        is_worse.then(|| format!("{}: {} × Kafka's", target.figure, digits(median)))
+    };
+    entry.targets.iter().filter_map(better).collect()
+}
+
+/// Whether a target is met, by the median; if not, by how much it is missed.
+fn verdict(samples: &[&Sample], target: &Target) -> String {
+    let (reached, unit) = match target.against {
+        Against::Floor => (ratio(samples, target.figure, System::Ottla, System::Floor), " × the floor"),
+        Against::Nothing => (of(samples, System::Ottla, target.figure), ""),
+    };
+    let Some(Spread { median, .. }) = reached else {
+        return format!("{}: not measured", target.figure);
+    };
+    let (is_met, sign) =
+        if target.is_least { (median >= target.bound, '≥') } else { (median <= target.bound, '≤') };
+    let (figure, bound, median) = (target.figure, digits(target.bound), digits(median));
+    let verdict = if is_met { "met" } else { "**missed**" };
+    format!("{figure} {sign} {bound}{unit}: {verdict} ({median})")
+}
+
+/// The table of one row.
+pub(crate) fn render_row(out: &mut String, samples: &[&Sample], used: &[&Sample]) {
+    let systems = systems_of(samples);
     let _ = writeln!(out, "| | {} | ottla ÷ floor | kafka ÷ floor | ottla ÷ kafka |", join(&systems));
     let _ = writeln!(out, "|---|{}---|---|---|", "---|".repeat(systems.len()));
     let names: BTreeSet<&'static str> =
@@ -145,13 +152,14 @@ fn render_row(out: &mut String, samples: &[&Sample]) {
                 .map(|(upper, lower)| cell(ratio(used, name, upper, lower)));
         let _ = writeln!(out, "| {name} | {} | {} |", figures.join(" | "), ratios.join(" | "));
     }
+    let is_noisy = used.iter().any(|sample| sample.foreign_share > FOREIGN_SHARE_MAX);
     let dropped = samples.len() - used.len();
-    let _ = match (every_system_has_quiet, dropped) {
-        (false, _) => {
+    let _ = match (is_noisy, dropped) {
+        (true, _) => {
             writeln!(out, "\n**Noisy**: others used more than the allowed share of the machine throughout.\n")
         }
-        (true, 0) => writeln!(out),
-        (true, dropped) => writeln!(out, "\n{dropped} of {} samples dropped as noisy.\n", samples.len()),
+        (false, 0) => writeln!(out),
+        (false, dropped) => writeln!(out, "\n{dropped} of {} samples dropped as noisy.\n", samples.len()),
     };
 }
 
@@ -222,11 +230,22 @@ mod tests {
     }
 
     #[test]
+    fn a_target_is_judged_by_the_median_and_against_what_it_says() {
+        let samples = [sample(System::Floor, 1, 100.0, 0.0), sample(System::Ottla, 1, 80.0, 0.0)];
+        let used: Vec<&Sample> = samples.iter().collect();
+        let target = |against, is_least, bound| Target { figure: "MB/s", against, is_least, bound };
+        let of_floor = verdict(&used, &target(Against::Floor, true, 0.7));
+        assert_eq!(of_floor, "MB/s ≥ 0.700 × the floor: met (0.800)");
+        let alone = verdict(&used, &target(Against::Nothing, false, 70.0));
+        assert_eq!(alone, "MB/s ≤ 70.0: **missed** (80.0)");
+    }
+
+    #[test]
     fn a_noisy_sample_is_dropped_when_quiet_ones_remain() {
         let samples = [sample(System::Floor, 1, 100.0, 0.0), sample(System::Floor, 2, 10.0, 0.5)];
-        let all: Vec<&Sample> = samples.iter().collect();
+        let (all, used) = quiet_of(&samples, Row(1));
         let mut out = String::new();
-        render_row(&mut out, &all);
+        render_row(&mut out, &all, &used);
         assert!(out.contains("| MB/s | 100 |"), "{out}");
         assert!(out.contains("1 of 2 samples dropped"), "{out}");
     }

@@ -50,7 +50,8 @@ fn produce(job: &Job) -> Result<Report> {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", &job.bootstrap).set("delivery.report.only.error", "true");
     // By default it holds a tenth of a second of small records, and so waits for the program that waits for it.
-    config.set("queue.buffering.max.messages", "1000000");
+    // As much memory as the other two have, whatever the size of records.
+    config.set("queue.buffering.max.messages", "1000000").set("queue.buffering.max.kbytes", "32768");
     for (key, value) in SETTINGS {
         config.set(*key, *value);
     }
@@ -83,6 +84,15 @@ fn send(producer: &ThreadedProducer<Failures>, job: &Job, value: &[u8], records:
 }
 
 fn consume(job: &Job) -> Result<Report> {
+    read(job, job.warm)?;
+    let began = Moment::now()?;
+    let records = job.warm + job.records;
+    let bytes = read(job, records)?;
+    began.report(records, bytes)
+}
+
+/// The bytes of the first records of the topic's values, with a consumer of their own.
+fn read(job: &Job, records: u64) -> Result<u64> {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", &job.bootstrap);
     config.set("group.id", "unused").set("enable.auto.commit", "false");
@@ -93,18 +103,12 @@ fn consume(job: &Job) -> Result<Report> {
         assignment.add_partition_offset(&job.topic, partition.id(), Offset::Beginning).map_err(failed)?;
     }
     consumer.assign(&assignment).map_err(failed)?;
-    let (mut seen, mut bytes, mut began) = (0, 0, None);
-    while seen < job.warm + job.records {
+    let (mut seen, mut bytes) = (0, 0);
+    while seen < records {
         let message = consumer.poll(PATIENCE);
         let message = message.ok_or_else(|| BenchError::Void(format!("only {seen} records came")))?;
-        let message = message.map_err(failed)?;
-        if began.is_none() && seen >= job.warm {
-            began = Some((Moment::now()?, seen));
-            bytes = 0;
-        }
-        bytes += message.payload().map_or(0, |value| value.len() as u64);
+        bytes += message.map_err(failed)?.payload().map_or(0, |value| value.len() as u64);
         seen += 1;
     }
-    let (began, before) = began.ok_or_else(|| BenchError::Void("nothing was measured".to_owned()))?;
-    began.report(seen - before, bytes)
+    Ok(bytes)
 }

@@ -57,24 +57,26 @@ async fn send(producer: &Producer, topic: &str, value: &[u8], records: u64) -> R
 }
 
 async fn consume(client: &Client, job: &Job) -> Result<Report> {
+    read(client, job, job.warm).await?;
+    let began = Moment::now()?;
+    let records = job.warm + job.records;
+    let bytes = read(client, job, records).await?;
+    began.report(records, bytes)
+}
+
+/// The bytes of the first records of the topic's values, with a consumer of their own.
+async fn read(client: &Client, job: &Job, records: u64) -> Result<u64> {
     let consumer = client.consumer(ConsumerConfig::default());
     consumer.assign_topic(&job.topic, StartAt::Earliest).await.map_err(|error| failed(&error))?;
-    let mut seen = 0;
-    let mut bytes = 0;
-    let mut began = None;
-    while seen < job.warm + job.records {
+    let (mut seen, mut bytes) = (0, 0);
+    while seen < records {
         let batch = consumer.poll(PATIENCE).await.map_err(|error| failed(&error))?;
         let batch = batch.ok_or_else(|| BenchError::Void(format!("only {seen} records came")))?;
-        if began.is_none() && seen >= job.warm {
-            began = Some((Moment::now()?, seen));
-            bytes = 0;
-        }
         for record in batch.records().map_err(|error| failed(&error))? {
             let record = record.map_err(|error| failed(&error))?;
             bytes += record.value.map_or(0, |value| value.len() as u64);
             seen += 1;
         }
     }
-    let (began, before) = began.ok_or_else(|| BenchError::Void("nothing was measured".to_owned()))?;
-    began.report(seen - before, bytes)
+    Ok(bytes)
 }
