@@ -1,6 +1,7 @@
 //! Groups as their clients see them, event by event.
 
 mod consumer;
+mod consumer_client;
 mod membership;
 mod migration;
 mod offsets;

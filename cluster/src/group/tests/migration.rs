@@ -5,7 +5,7 @@ use ottla_protocol::messages::consumer_protocol::{
 };
 use ottla_protocol::messages::join_group::JoinGroupRequest;
 
-use super::consumer::Client;
+use super::consumer_client::Client;
 use super::*;
 
 /// A member of the classic protocol that reads `t` and owns these partitions.

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use ottla_protocol::messages::consumer_group_heartbeat::ConsumerGroupHeartbeatRequest;
 use proptest::prelude::*;
 
-use super::consumer::Client;
+use super::consumer_client::Client;
 use super::*;
 
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
@@ -155,7 +155,7 @@ impl Play {
             ErrorCode::NONE => {
                 model.client.epoch = response.member_epoch;
                 if let Some(assignment) = response.assignment {
-                    model.told = Some(super::consumer::named(&assignment));
+                    model.told = Some(super::consumer_client::named(&assignment));
                 }
             }
             ErrorCode::UNRELEASED_INSTANCE_ID => {}
