@@ -5,6 +5,8 @@
 mod bench;
 #[path = "cluster/mod.rs"]
 mod cluster;
+#[path = "commands/group.rs"]
+mod group;
 
 use cluster::{TestCluster, lines, ottla, stderr_of, stdout_of};
 use serde_json::Value;

@@ -114,7 +114,7 @@ fn line(standing: &Standing) -> String {
         group.group_id,
         group.state,
         group.members.len(),
-        standing.lag(),
+        standing.lag().map_or("-".to_owned(), |lag| lag.to_string()),
         span(standing.behind())
     )
 }
@@ -135,7 +135,7 @@ fn one_to_text(standing: &Standing) -> String {
         group.group_type,
         group.members.len(),
         group.coordinator,
-        grouped(standing.lag()),
+        standing.lag().map_or("-".to_owned(), grouped),
         span(standing.behind()),
     );
     if !standing.partitions.is_empty() {

@@ -108,7 +108,9 @@ async fn plan(
     let ends = offsets(admin, wanted.keys(), OffsetSpec::Latest).await?;
     let mut at_time = BTreeMap::new();
     if let Some(Target::Time(time)) = wanted.values().next() {
-        at_time = offsets(admin, wanted.keys(), OffsetSpec::Timestamp(time.0)).await?;
+        // Before 1970 there are no records, and the protocol means something else by such numbers.
+        let spec = OffsetSpec::Timestamp(time.0.max(0));
+        at_time = offsets(admin, wanted.keys(), spec).await?;
     }
     let mut plan = Plan::new();
     for (partition, target) in wanted {

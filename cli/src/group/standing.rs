@@ -45,14 +45,16 @@ impl PartitionStanding {
 }
 
 impl Standing {
-    /// All offsets that are still to be read, as far as known.
-    pub(super) fn lag(&self) -> u64 {
-        self.partitions.iter().filter_map(PartitionStanding::lag).sum()
+    /// All offsets that are still to be read, as far as known; none if nothing is, as before the first commit.
+    pub(super) fn lag(&self) -> Option<u64> {
+        let known = self.partitions.iter().filter_map(PartitionStanding::lag);
+        known.reduce(|one, other| one + other).or(self.partitions.is_empty().then_some(0))
     }
 
     /// The age of the oldest unread record.
     pub(super) fn behind(&self) -> Option<Duration> {
-        self.partitions.iter().filter_map(|partition| partition.behind).max()
+        let known = self.partitions.iter().filter_map(|partition| partition.behind);
+        known.max().or(self.partitions.is_empty().then_some(Duration::ZERO))
     }
 }
 
