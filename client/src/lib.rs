@@ -43,7 +43,8 @@ pub use metrics::{Counters, Observation, Observer, Totals};
 pub use ottla_assignors::Assignor;
 pub use ottla_protocol::records::{Compression, Header, Headers, Record};
 pub use ottla_protocol::{
-    BrokerId, ErrorCode, LeaderEpoch, Offset, PartitionIndex, TopicId, TopicName, TopicPartition,
+    BrokerId, ErrorCode, InvalidTopicName, LeaderEpoch, Offset, OffsetDelta, PartitionIndex, TopicId,
+    TopicName, TopicPartition,
 };
 pub use partitioner::{Partitioner, murmur2, partition_for_key};
 pub use producer::{

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 /// How a producer picks the partition of a record that names none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Partitioner {
     /// Java's default: murmur2 of the key; without a key, sticky.
     #[default]

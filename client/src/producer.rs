@@ -69,6 +69,7 @@ struct Schedule {
 
 /// What a producer has achieved so far.
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct ProducerStats {
     /// Records that the brokers acknowledged (with acks=0: that were written).
     pub delivered_records: u64,

@@ -15,6 +15,7 @@ use crate::error::{ClientError, Result};
 
 /// Where a delivered record is.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RecordMetadata {
     /// Its topic.
     pub topic: TopicName,

@@ -30,7 +30,7 @@ impl Connector for SaslPlain {
     fn connect<'a>(&'a self, host: &'a str, port: u16) -> Connecting<'a> {
         Box::pin(async move {
             let mut stream = TcpConnector.connect(host, port).await?;
-            ask(&mut stream, SASL_HANDSHAKE, &[&length16("PLAIN"), b"PLAIN"].concat()).await?;
+            ask(&mut stream, SASL_HANDSHAKE, b"\0\x05PLAIN").await?;
             let token = format!("\0{}\0{}", self.user, self.password);
             let length = i32::try_from(token.len()).map_err(io::Error::other)?;
             let login = [&length.to_be_bytes()[..], token.as_bytes()].concat();
@@ -38,10 +38,6 @@ impl Connector for SaslPlain {
             Ok(stream)
         })
     }
-}
-
-fn length16(text: &str) -> [u8; 2] {
-    (text.len() as u16).to_be_bytes()
 }
 
 /// One request in version 1, whose answer begins with an error code.
