@@ -54,6 +54,20 @@ struct Sample {
     p99_ms: f64,
 }
 
+/// How far a figure may grow: by a share of what it was, and by so much in any case.
+struct Bound {
+    what: &'static str,
+    of: fn(&Sample) -> f64,
+    share_max: f64,
+    free: f64,
+}
+
+impl Bound {
+    fn new(what: &'static str, of: fn(&Sample) -> f64, share_max: f64, free: f64) -> Self {
+        Self { what, of, share_max, free }
+    }
+}
+
 /// What the threads share.
 #[derive(Default)]
 struct Shared {
@@ -175,17 +189,17 @@ fn judge(samples: &[Sample]) -> Result<(), Finding> {
         samples.iter().map(of).sum::<f64>() / samples.len() as f64
     };
     let (first, last) = (&samples[..third], &samples[samples.len() - third..]);
-    let figures: [(&str, fn(&Sample) -> f64, f64, f64); 4] = [
-        ("RssAnon in KiB", |sample| sample.memory_kib, MEMORY_GROWTH_MAX, MEMORY_GROWTH_FREE_KIB),
-        ("descriptors", |sample| sample.descriptors, 0.0, DESCRIPTORS_GROWTH_MAX),
-        ("threads", |sample| sample.threads, 0.0, THREADS_GROWTH_MAX),
-        ("p99 in ms", |sample| sample.p99_ms, LATENCY_GROWTH_MAX, LATENCY_GROWTH_FREE_MS),
+    let bounds = [
+        Bound::new("RssAnon in KiB", |sample| sample.memory_kib, MEMORY_GROWTH_MAX, MEMORY_GROWTH_FREE_KIB),
+        Bound::new("descriptors", |sample| sample.descriptors, 0.0, DESCRIPTORS_GROWTH_MAX),
+        Bound::new("threads", |sample| sample.threads, 0.0, THREADS_GROWTH_MAX),
+        Bound::new("p99 in ms", |sample| sample.p99_ms, LATENCY_GROWTH_MAX, LATENCY_GROWTH_FREE_MS),
     ];
-    for (what, of, share_max, free) in figures {
+    for Bound { what, of, share_max, free } in bounds {
         let (before, after) = (mean(first, of), mean(last, of));
-        println!("{what}: {before:.1} in the first third, {after:.1} in the last");
-        if after > before * (1.0 + share_max) + free {
-            let bound = before * (1.0 + share_max) + free;
+        let bound = before * (1.0 + share_max) + free;
+        println!("{what}: {before:.1} in the first third, {after:.1} in the last (at most {bound:.1})");
+        if after > bound {
             return Err(Finding::Broken(format!(
                 "{what} grew from {before:.1} to {after:.1}; the bound is {bound:.1}"
             )));

@@ -135,7 +135,7 @@ fn producers_are_refused_while_there_is_still_room_for_everything_else() {
         client.call(4, request).results[0].usable_bytes
     };
     let left = free_bytes();
-    assert!(left >= MARK_BYTES - 60_000 && left < 2 * MARK_BYTES, "{left} of {MARK_BYTES} are left");
+    assert!((MARK_BYTES - 60_000..2 * MARK_BYTES).contains(&left), "{left} of {MARK_BYTES} are left");
     // Topics, offsets of groups and reads are not what the mark holds back.
     client.create_topic("beside", 3, &[]);
     assert!(client.produce("beside", -1, large()).error_code.is_retriable());
