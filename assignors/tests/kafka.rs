@@ -24,7 +24,7 @@ impl<'a> Case<'a> {
             match fields[..] {
                 ["T", name, partitions, racks] => case.topics.push(Topic {
                     racks: split(racks, '|').map(|of| of.split(',').collect()).collect(),
-                    ..Topic::new(name, partitions.parse().unwrap())
+                    ..Topic::new(name, partitions.parse().expect("a number"))
                 }),
                 ["M", id, instance, rack, generation, topics, owned] => case.members.push(Member {
                     instance_id: Some(instance).filter(|text| *text != "-"),
@@ -35,7 +35,8 @@ impl<'a> Case<'a> {
                 }),
                 ["A", name, rows] => {
                     let assignor = Assignor::client_named(name).or(Assignor::server_named(name));
-                    case.answers.push((assignor.unwrap(), rows.split('/').map(partitions).collect()));
+                    case.answers
+                        .push((assignor.expect("one of ours"), rows.split('/').map(partitions).collect()));
                 }
                 _ => panic!("case {number}: {line}"),
             }
@@ -52,15 +53,15 @@ fn split(text: &str, separator: char) -> impl Iterator<Item = &str> {
 fn ranges(text: &str) -> impl Iterator<Item = u32> {
     text.split(',').flat_map(|range| {
         let (from, to) = range.split_once('-').unwrap_or((range, range));
-        from.parse().unwrap()..=to.parse().unwrap()
+        from.parse().expect("a number")..=to.parse().expect("a number")
     })
 }
 
 /// `0:0-3,5;2:1`
 fn partitions(text: &str) -> Vec<Partition> {
     let of_topic = |part: &str| {
-        let (topic, numbers) = part.split_once(':').unwrap();
-        let topic = topic.parse().unwrap();
+        let (topic, numbers) = part.split_once(':').expect("a topic");
+        let topic = topic.parse().expect("a number");
         ranges(numbers).map(|number| Partition::new(topic, number)).collect::<Vec<_>>()
     };
     split(text, ';').flat_map(of_topic).collect()
@@ -70,7 +71,7 @@ fn partitions(text: &str) -> Vec<Partition> {
 fn every_row_is_the_one_that_kafka_gives() {
     let file = std::env::var("OTTLA_ASSIGNOR_CASES");
     let file = file.unwrap_or_else(|_| format!("{}/tests/kafka.txt", env!("CARGO_MANIFEST_DIR")));
-    let text = std::fs::read_to_string(&file).unwrap();
+    let text = std::fs::read_to_string(&file).expect("cases");
     let mut compared: BTreeMap<&str, usize> = BTreeMap::new();
     let mut wrong = Vec::new();
     for text in text.split("case ").skip(1) {
