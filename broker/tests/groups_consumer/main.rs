@@ -9,42 +9,30 @@
     reason = "a client is not the broker: it uses the system's clock, and a test may fail at any step"
 )]
 
-#[path = "support/mod.rs"]
+#[path = "../support/mod.rs"]
 mod support;
 
-use std::time::{Duration, Instant};
+mod member;
+mod migration;
+
+use std::time::Instant;
 
 use ottla_protocol::ErrorCode;
 use ottla_protocol::codec::Str;
-use ottla_protocol::messages::consumer_group_describe::{ConsumerGroupDescribeRequest, DescribedGroup};
-use ottla_protocol::messages::consumer_group_heartbeat::{
-    ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, TopicPartitions,
-};
-use ottla_protocol::messages::consumer_protocol::{
-    self, ConsumerProtocolAssignment, ConsumerProtocolSubscription, TopicPartition,
-};
+use ottla_protocol::messages::consumer_group_heartbeat::ConsumerGroupHeartbeatRequest;
 use ottla_protocol::messages::create_partitions::{CreatePartitionsRequest, CreatePartitionsTopic};
-use ottla_protocol::messages::delete_groups::DeleteGroupsRequest;
 use ottla_protocol::messages::describe_groups::DescribeGroupsRequest;
-use ottla_protocol::messages::find_coordinator::FindCoordinatorRequest;
-use ottla_protocol::messages::heartbeat::HeartbeatRequest;
-use ottla_protocol::messages::join_group::{JoinGroupRequest, JoinGroupRequestProtocol};
 use ottla_protocol::messages::leave_group::{LeaveGroupRequest, MemberIdentity};
 use ottla_protocol::messages::list_groups::ListGroupsRequest;
-use ottla_protocol::messages::offset_commit::{
-    OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic,
-};
 use ottla_protocol::messages::offset_delete::{
     OffsetDeleteRequest, OffsetDeleteRequestPartition, OffsetDeleteRequestTopic,
 };
-use ottla_protocol::messages::offset_fetch::{
-    OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchRequestTopics, OffsetFetchResponseGroup,
-};
-use ottla_protocol::messages::sync_group::{SyncGroupRequest, SyncGroupRequestAssignment};
+use support::TestBroker;
 use support::broker::unique;
 use support::client::PATIENCE;
-use support::{Client, TestBroker};
 use uuid::Uuid;
+
+use self::member::{Member, commit, commit_request, delete, describe, fetch, new_group, topic_id};
 
 const QUICK: [(&str, &str); 2] =
     [("group.initial.rebalance.delay.ms", "0"), ("offsets.topic.num.partitions", "5")];
@@ -54,149 +42,6 @@ fn broker() -> TestBroker {
         Some(_) => TestBroker::any(),
         None => TestBroker::start(&QUICK),
     }
-}
-
-/// A member of a consumer group that does what it is told at once.
-struct Member {
-    client: Client,
-    group: Str,
-    id: Str,
-    instance: Option<Str>,
-    epoch: i32,
-    topic: Str,
-    /// Of the one topic that it reads.
-    owned: Vec<i32>,
-}
-
-impl Member {
-    fn new(broker: &TestBroker, group: &Str, topic: &str) -> Member {
-        Member {
-            client: broker.connect(),
-            group: group.clone(),
-            id: Str::from(unique("member")),
-            instance: None,
-            epoch: 0,
-            topic: topic.into(),
-            owned: Vec::new(),
-        }
-    }
-
-    fn request(&self) -> ConsumerGroupHeartbeatRequest {
-        ConsumerGroupHeartbeatRequest {
-            group_id: self.group.clone(),
-            member_id: self.id.clone(),
-            member_epoch: self.epoch,
-            instance_id: self.instance.clone(),
-            ..Default::default()
-        }
-    }
-
-    fn first(&self) -> ConsumerGroupHeartbeatRequest {
-        ConsumerGroupHeartbeatRequest {
-            member_epoch: 0,
-            rebalance_timeout_ms: 60_000,
-            subscribed_topic_names: Some(vec![self.topic.clone()]),
-            topic_partitions: Some(Vec::new()),
-            ..self.request()
-        }
-    }
-
-    fn send(&mut self, request: ConsumerGroupHeartbeatRequest) -> ConsumerGroupHeartbeatResponse {
-        self.client.call(1, request)
-    }
-
-    fn error(&mut self, request: ConsumerGroupHeartbeatRequest) -> ErrorCode {
-        self.send(request).error_code
-    }
-
-    /// Joins, or says what it owns; takes what it is told.
-    #[track_caller]
-    fn beat(&mut self, topic_id: Uuid) -> ConsumerGroupHeartbeatResponse {
-        let mut request = if self.epoch <= 0 { self.first() } else { self.request() };
-        if self.epoch > 0 {
-            let owned = TopicPartitions { topic_id, partitions: self.owned.clone() };
-            request.topic_partitions = Some(vec![owned]);
-        }
-        let response = self.send(request);
-        assert_eq!(response.error_code, ErrorCode::NONE, "{:?}", response.error_message);
-        self.epoch = response.member_epoch;
-        if let Some(assignment) = &response.assignment {
-            self.owned =
-                assignment.topic_partitions.iter().flat_map(|topic| topic.partitions.clone()).collect();
-            self.owned.sort_unstable();
-        }
-        response
-    }
-
-    fn leave(&mut self, epoch: i32) -> ErrorCode {
-        let request = ConsumerGroupHeartbeatRequest { member_epoch: epoch, ..self.request() };
-        self.error(request)
-    }
-}
-
-/// A new group, whose coordinator is ready.
-fn new_group(client: &mut Client) -> Str {
-    let group = Str::from(unique("group"));
-    let began = Instant::now();
-    loop {
-        let found = client.call(3, FindCoordinatorRequest { key: group.clone(), ..Default::default() });
-        let listed = client.call(4, ListGroupsRequest::default()).error_code;
-        let fetched = fetch(client, 9, &group, None, -1, "none", Uuid::nil()).error_code;
-        if [found.error_code, listed, fetched] == [ErrorCode::NONE; 3] {
-            return group;
-        }
-        assert!(began.elapsed() < PATIENCE, "still {found:?}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
-fn topic_id(client: &mut Client, topic: &str) -> Uuid {
-    client.wait_for_leaders(topic).topic_id
-}
-
-fn describe(client: &mut Client, group: &Str) -> DescribedGroup {
-    let request =
-        ConsumerGroupDescribeRequest { group_ids: vec![group.clone()], include_authorized_operations: true };
-    client.call(1, request).groups.remove(0)
-}
-
-fn fetch(
-    client: &mut Client,
-    version: i16,
-    group: &Str,
-    member: Option<&Str>,
-    epoch: i32,
-    topic: &str,
-    topic_id: Uuid,
-) -> OffsetFetchResponseGroup {
-    let topic = OffsetFetchRequestTopics { name: topic.into(), topic_id, partition_indexes: vec![0] };
-    let group = OffsetFetchRequestGroup {
-        group_id: group.clone(),
-        member_id: member.cloned(),
-        member_epoch: epoch,
-        topics: Some(vec![topic]),
-    };
-    client.call(version, OffsetFetchRequest { groups: vec![group], ..Default::default() }).groups.remove(0)
-}
-
-fn commit_request(group: &Str, member: &Str, epoch: i32, topic: &str, topic_id: Uuid) -> OffsetCommitRequest {
-    let partition =
-        OffsetCommitRequestPartition { partition_index: 0, committed_offset: 42, ..Default::default() };
-    OffsetCommitRequest {
-        group_id: group.clone(),
-        member_id: member.clone(),
-        generation_id_or_member_epoch: epoch,
-        topics: vec![OffsetCommitRequestTopic { name: topic.into(), topic_id, partitions: vec![partition] }],
-        ..Default::default()
-    }
-}
-
-fn commit(client: &mut Client, version: i16, request: OffsetCommitRequest) -> ErrorCode {
-    client.call(version, request).topics[0].partitions[0].error_code
-}
-
-fn delete(client: &mut Client, group: &Str) -> ErrorCode {
-    client.call(2, DeleteGroupsRequest { groups_names: vec![group.clone()] }).results[0].error_code
 }
 
 #[test]
@@ -392,107 +237,6 @@ fn offsets_go_by_member_epoch_since_version_9_and_by_topic_id_since_10() {
     let admin = commit_request(&group, &Str::EMPTY, -1, &topic, id);
     assert_eq!(commit(&mut client, 9, admin), ErrorCode::NONE);
     assert_eq!(client.call(0, forget).topics[0].partitions[0].error_code, ErrorCode::NONE);
-}
-
-/// What a classic consumer of `topic` that owns these partitions says.
-fn classic_join(group: &Str, member: &Str, topic: &str, owned: &[i32]) -> JoinGroupRequest {
-    let subscription = ConsumerProtocolSubscription {
-        topics: vec![topic.into()],
-        owned_partitions: vec![TopicPartition { topic: topic.into(), partitions: owned.to_vec() }],
-        ..Default::default()
-    };
-    let metadata = consumer_protocol::encode(subscription, 1).unwrap();
-    JoinGroupRequest {
-        group_id: group.clone(),
-        session_timeout_ms: 30_000,
-        rebalance_timeout_ms: 30_000,
-        member_id: member.clone(),
-        protocol_type: "consumer".into(),
-        protocols: vec![JoinGroupRequestProtocol { name: "range".into(), metadata }],
-        ..Default::default()
-    }
-}
-
-fn classic_sync(
-    client: &mut Client,
-    group: &Str,
-    member: &Str,
-    generation: i32,
-    assigned: Option<(&str, Vec<i32>)>,
-) -> Result<Vec<i32>, ErrorCode> {
-    let part = |(topic, partitions): (&str, Vec<i32>)| {
-        let assigned_partitions = vec![TopicPartition { topic: topic.into(), partitions }];
-        let assignment = ConsumerProtocolAssignment { assigned_partitions, user_data: None };
-        let assignment = consumer_protocol::encode(assignment, 1).unwrap();
-        SyncGroupRequestAssignment { member_id: member.clone(), assignment }
-    };
-    let request = SyncGroupRequest {
-        group_id: group.clone(),
-        generation_id: generation,
-        member_id: member.clone(),
-        protocol_type: Some("consumer".into()),
-        protocol_name: Some("range".into()),
-        assignments: assigned.into_iter().map(part).collect(),
-        ..Default::default()
-    };
-    let response = client.call(5, request);
-    if response.error_code.is_error() {
-        return Err(response.error_code);
-    }
-    let (_, read) = consumer_protocol::decode::<ConsumerProtocolAssignment>(response.assignment).unwrap();
-    Ok(read.assigned_partitions.into_iter().flat_map(|topic| topic.partitions).collect())
-}
-
-fn classic_beat(client: &mut Client, group: &Str, member: &Str, generation: i32) -> ErrorCode {
-    let request = HeartbeatRequest {
-        group_id: group.clone(),
-        generation_id: generation,
-        member_id: member.clone(),
-        ..Default::default()
-    };
-    client.call(4, request).error_code
-}
-
-#[test]
-fn a_group_goes_from_classic_to_consumer_and_back_while_it_runs() {
-    let broker = broker();
-    let mut client = broker.connect();
-    let topic = client.new_topic(4, &[]);
-    let id = topic_id(&mut client, &topic);
-    let group = new_group(&mut client);
-    let classic = client.call(9, classic_join(&group, &Str::EMPTY, &topic, &[])).member_id;
-    let joined = client.call(9, classic_join(&group, &classic, &topic, &[]));
-    assert_eq!(joined.generation_id, 1);
-    let owned = classic_sync(&mut client, &group, &classic, 1, Some((&topic, vec![0, 1, 2, 3]))).unwrap();
-    assert_eq!(owned.len(), 4);
-
-    let mut consumer = Member::new(&broker, &group, &topic);
-    consumer.beat(id);
-    assert_eq!((consumer.epoch, consumer.owned.len()), (2, 0));
-    let types: Vec<i8> =
-        describe(&mut client, &group).members.iter().map(|member| member.member_type).collect();
-    assert_eq!(types.iter().map(|kind| i32::from(*kind)).sum::<i32>(), 1, "one of each: {types:?}");
-    assert_eq!(classic_beat(&mut client, &group, &classic, 1), ErrorCode::REBALANCE_IN_PROGRESS);
-    let told = client.call(9, classic_join(&group, &classic, &topic, &owned));
-    assert_eq!((told.error_code, told.generation_id), (ErrorCode::NONE, 1));
-    let kept = classic_sync(&mut client, &group, &classic, 1, None).unwrap();
-    assert_eq!(kept.len(), 2);
-    assert_eq!(classic_beat(&mut client, &group, &classic, 1), ErrorCode::REBALANCE_IN_PROGRESS);
-    let told = client.call(9, classic_join(&group, &classic, &topic, &kept));
-    assert_eq!(told.generation_id, 2);
-    assert_eq!(classic_sync(&mut client, &group, &classic, 2, None), Ok(kept));
-    consumer.beat(id);
-    assert_eq!(consumer.owned.len(), 2);
-    assert_eq!(classic_beat(&mut client, &group, &classic, 2), ErrorCode::NONE);
-    assert_eq!(describe(&mut client, &group).group_state, "Stable");
-
-    assert_eq!(consumer.leave(-1), ErrorCode::NONE);
-    assert_eq!(describe(&mut client, &group).error_code, ErrorCode::GROUP_ID_NOT_FOUND);
-    let mut described =
-        client.call(5, DescribeGroupsRequest { groups: vec![group.clone()], ..Default::default() });
-    assert_eq!(described.groups.remove(0).group_state, "PreparingRebalance");
-    let again = client.call(9, classic_join(&group, &classic, &topic, &[]));
-    assert_eq!((again.error_code, again.leader), (ErrorCode::NONE, classic));
 }
 
 #[test]
