@@ -10,7 +10,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ottla_protocol::codec::{Request, decode_request};
 use ottla_protocol::messages::api_versions::{ApiVersion, ApiVersionsRequest, ApiVersionsResponse};
+use ottla_protocol::messages::delete_groups::DeleteGroupsRequest;
 use ottla_protocol::messages::fetch::FetchRequest;
+use ottla_protocol::messages::find_coordinator::FindCoordinatorRequest;
 use ottla_protocol::messages::init_producer_id::{InitProducerIdRequest, InitProducerIdResponse};
 use ottla_protocol::messages::list_offsets::{
     ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsResponse, ListOffsetsTopicResponse,
@@ -64,6 +66,7 @@ pub(crate) struct FakeState {
     /// The topic's id; zero is a cluster without ids.
     pub(crate) topic_id: u128,
     pub(crate) fetches: fetches::Fetches,
+    groups: groups::Groups,
     next_producer_id: i64,
 }
 
@@ -192,6 +195,14 @@ impl FakeCluster {
                 }
                 put::<FetchRequest>(id, version, response)
             }
+            ApiKey::FindCoordinator => {
+                let request = decode_request(body, version).expect("legal");
+                put::<FindCoordinatorRequest>(id, version, self.find_coordinator(request))
+            }
+            ApiKey::DeleteGroups => {
+                let request = decode_request(body, version).expect("legal");
+                put::<DeleteGroupsRequest>(id, version, self.delete_groups(broker, request))
+            }
             other => panic!("the fake cluster does not serve {other}"),
         }
     }
@@ -311,3 +322,4 @@ impl Connector for FakeCluster {
 
 mod dialogues;
 mod fetches;
+mod groups;
