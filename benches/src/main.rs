@@ -15,6 +15,7 @@ mod plot;
 mod process;
 mod report;
 mod rows;
+mod scale;
 mod stats;
 mod system;
 mod warm;
@@ -49,6 +50,8 @@ enum Command {
     Run(RunArgs),
     /// Measure clients: ours, librdkafka (feature `librdkafka`) and Java's, side by side.
     Clients(ClientsArgs),
+    /// Measure what many partitions and connections cost one broker.
+    Scale(ScaleArgs),
     /// Be one client (started by `clients`).
     #[command(hide = true)]
     ClientWorker(rows::clients::Job),
@@ -101,6 +104,15 @@ struct RunArgs {
 }
 
 #[derive(Debug, Args)]
+struct ScaleArgs {
+    #[command(flatten)]
+    run: RunArgs,
+    /// How many partitions, in thousands.
+    #[arg(long, value_delimiter = ',', default_value = "10,50", value_parser = clap::value_parser!(u16).range(1..))]
+    thousands: Vec<u16>,
+}
+
+#[derive(Debug, Args)]
 struct ClientsArgs {
     #[command(flatten)]
     run: RunArgs,
@@ -113,6 +125,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(arguments) => run(&arguments),
         Command::Clients(arguments) => clients(&arguments),
+        Command::Scale(arguments) => scale(&arguments),
         Command::ClientWorker(job) => rows::clients::work(&job),
         Command::FloorServer { kind, address, file } => floor::serve(kind, address, &file),
         Command::Spin => loop {
@@ -167,6 +180,19 @@ fn clients(arguments: &ClientsArgs) -> Result<()> {
     let samples = rows::clients::measure(&plan(run, temporary.path())?, &arguments.clients)?;
     let name = run.name.clone().unwrap_or_else(|| format!("clients-{}", machine.unix_seconds));
     rows::clients::publish(&machine, &samples, &run.results, &name)
+}
+
+/// Many partitions on the first broker that was asked for, ottla unless told otherwise.
+fn scale(arguments: &ScaleArgs) -> Result<()> {
+    let run = &arguments.run;
+    let network = if run.host_network { "host network, as asked".to_owned() } else { namespace::enter() };
+    let machine = Machine::describe(network);
+    let temporary = tempfile::tempdir().doing(|| "create a temporary directory".to_owned())?;
+    let plan = plan(run, temporary.path())?;
+    let system = plan.brokers().next().unwrap_or(System::Ottla);
+    let counts: Vec<usize> = arguments.thousands.iter().map(|count| usize::from(*count) * 1_000).collect();
+    let name = run.name.clone().unwrap_or_else(|| format!("scale-{}", machine.unix_seconds));
+    scale::run(&machine, &plan.places, system, &counts, &run.results, &name)
 }
 
 fn plan(arguments: &RunArgs, temporary: &Path) -> Result<Plan> {

@@ -199,7 +199,7 @@ fn cell(spread: Option<Spread>) -> String {
 }
 
 /// Three significant digits for small figures, none after the point for large ones.
-fn digits(figure: f64) -> String {
+pub(crate) fn digits(figure: f64) -> String {
     match figure.abs() {
         size if size >= 100.0 => format!("{figure:.0}"),
         size if size >= 10.0 => format!("{figure:.1}"),

@@ -14,9 +14,9 @@ use crate::wire::{Connection, PreparedProduce};
 const ROW: Row = Row(8);
 const SHAPE: Shape = Shape { value_bytes: 1024, batch_bytes_max: 16 << 10 };
 const PATIENCE: Duration = Duration::from_secs(240);
-/// Topics of a thousand partitions each; Kafka refuses more than 10,000 records in one creation.
-const TOPICS: usize = 10;
-const PARTITIONS_PER_TOPIC: i32 = 1_000;
+const PARTITIONS: usize = 10_000;
+/// Kafka refuses more than 10,000 records in one creation.
+pub(crate) const PARTITIONS_PER_TOPIC: i32 = 1_000;
 
 /// Measures row 8. A round of Kafka takes minutes, so there are few and no round is dropped.
 pub(crate) fn row_8(plan: &Plan) -> Result<Vec<Sample>> {
@@ -89,17 +89,20 @@ fn create_when_ready(connection: &mut Connection, topic: &str) -> Result<()> {
     }
 }
 
-/// Creates the partitions and waits until the last of each topic takes a record.
+/// Creates ten thousand partitions and waits until the last of each topic takes a record.
 pub(crate) fn create_partitions(connection: &mut Connection) -> Result<()> {
-    let topics: Vec<String> = (0..TOPICS).map(|index| format!("many-{index}")).collect();
-    for topic in &topics {
-        connection.create_topic(topic, PARTITIONS_PER_TOPIC, &[])?;
-    }
+    let topics = create_topics(connection, PARTITIONS)?;
     for topic in &topics {
         let last = PreparedProduce::new(topic, PARTITIONS_PER_TOPIC - 1, build(SHAPE, Some(1), now_ms(), 1));
         connection.produce_until_acked(&last, PATIENCE)?;
     }
     Ok(())
+}
+
+/// Creates so many partitions, a thousand to a topic; the topics.
+pub(crate) fn create_topics(connection: &mut Connection, partitions: usize) -> Result<Vec<String>> {
+    let topics = (0..partitions / PARTITIONS_PER_TOPIC as usize).map(|index| format!("many-{index}"));
+    topics.map(|topic| connection.create_topic(&topic, PARTITIONS_PER_TOPIC, &[]).map(|()| topic)).collect()
 }
 
 /// CPU that the process uses over five seconds in which nobody asks anything.
