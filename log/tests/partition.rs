@@ -5,6 +5,8 @@
 mod append_and_read;
 #[path = "partition/compaction.rs"]
 mod compaction;
+#[path = "partition/compaction_beside.rs"]
+mod compaction_beside;
 #[path = "partition/compaction_model.rs"]
 mod compaction_model;
 #[path = "partition/directory.rs"]

@@ -84,18 +84,9 @@ fn wait_until_compacted(
 }
 
 fn set_config(client: &mut Client, topic: &str, key: &str, value: &str) {
-    let config = AlterableConfig {
-        name: key.into(),
-        config_operation: 0,
-        value: Some(value.into()),
-        ..AlterableConfig::default()
-    };
-    let resource = AlterConfigsResource {
-        resource_type: 2,
-        resource_name: topic.into(),
-        configs: vec![config],
-        ..AlterConfigsResource::default()
-    };
+    let config = AlterableConfig { name: key.into(), config_operation: 0, value: Some(value.into()) };
+    let resource =
+        AlterConfigsResource { resource_type: 2, resource_name: topic.into(), configs: vec![config] };
     let request = IncrementalAlterConfigsRequest { resources: vec![resource], ..Default::default() };
     let response = client.call(1, request);
     assert_eq!(

@@ -231,15 +231,19 @@ mod tests {
 
     #[test]
     fn neighbours_are_grouped_as_long_as_one_segment_can_hold_them() {
-        assert_eq!(groups(&four(), 250, 1000), [0..2, 2..4]);
-        assert_eq!(groups(&four(), 1000, 1000), [0..4]);
-        assert_eq!(groups(&four(), 10, 1000), [0..1, 1..2, 2..3, 3..4]);
-        assert_eq!(groups(&four(), 1000, 25), [0..2, 2..4], "the time indexes fill up first");
+        let groups = |segments: &[SegmentFacts], bytes_max, index_bytes_max| -> Vec<(usize, usize)> {
+            let groups = groups(segments, bytes_max, index_bytes_max);
+            groups.into_iter().map(|group| (group.start, group.end)).collect()
+        };
+        assert_eq!(groups(&four(), 250, 1000), [(0, 2), (2, 4)]);
+        assert_eq!(groups(&four(), 1000, 1000), [(0, 4)]);
+        assert_eq!(groups(&four(), 10, 1000), [(0, 1), (1, 2), (2, 3), (3, 4)]);
+        assert_eq!(groups(&four(), 1000, 25), [(0, 2), (2, 4)], "the time indexes fill up first");
         let mut far = four();
         far[3].end_offset = Offset::new(1 << 31);
-        assert_eq!(groups(&far, 1000, 1000), [0..4]);
+        assert_eq!(groups(&far, 1000, 1000), [(0, 4)]);
         far[3].end_offset = Offset::new((1 << 31) + 1);
-        assert_eq!(groups(&far, 1000, 1000), [0..3, 3..4]);
+        assert_eq!(groups(&far, 1000, 1000), [(0, 3), (3, 4)]);
         assert!(groups(&[], 1000, 1000).is_empty());
     }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use ottla_log::storage::{FaultyStorage, MemoryStorage, Operation, Storage};
+use ottla_log::storage::{Access, FaultyStorage, MemoryStorage, Operation, Storage};
 use ottla_log::{LogConfig, LogDir, LogError};
 use ottla_protocol::TopicId;
 
@@ -44,6 +44,28 @@ fn the_files_of_a_former_topic_of_the_same_name_are_set_aside_whole() {
     dir.purge(i64::MAX).unwrap();
     let files = storage.list(&Path::new(DATA).join(&stray)).unwrap();
     assert!(files.iter().any(|file| file.name.ends_with(".log") && file.len > 0));
+}
+
+#[test]
+fn a_killed_partition_that_was_moved_into_a_clean_directory_is_recovered() {
+    let storage: Arc<dyn Storage> = Arc::new(MemoryStorage::new());
+    let (killed, clean) = (Path::new("/killed"), Path::new("/clean"));
+    let partition = Partition::open(&storage, killed, LogConfig::default()).unwrap();
+    for number in 0..5 {
+        partition.append(batch(&format!("b{number}"), 3)).unwrap();
+    }
+    let values = partition.values();
+    drop(partition);
+    let log = killed.join("flights-0/00000000000000000000.log");
+    let file = storage.open(&log, Access::Write).unwrap();
+    file.truncate(file.len().unwrap() - 1).unwrap();
+    let dir = LogDir::open(storage.clone(), clean, &owner()).unwrap();
+    dir.close().unwrap();
+    drop(dir);
+    storage.rename(&killed.join("flights-0"), &clean.join("flights-0")).unwrap();
+    let moved = Partition::open(&storage, clean, LogConfig::default()).unwrap();
+    assert!(moved.dir.was_clean() && moved.recovery.truncated_bytes > 0);
+    assert_eq!(moved.values(), values[..12]);
 }
 
 #[test]
