@@ -3,6 +3,7 @@
 pub(crate) mod admin_groups;
 mod breaking;
 pub(crate) mod groups;
+mod reading;
 mod rebalances;
 
 use std::collections::BTreeMap;
@@ -27,6 +28,10 @@ pub(crate) async fn run(client: &Client) {
     errors_name_what_went_wrong(client).await;
     many_producers_share_one_client(client).await;
     log_dirs_and_cluster_are_described(client).await;
+    reading::a_consumer_of_many_partitions_loses_nothing_while_its_interest_changes(client).await;
+    reading::a_topic_that_was_created_again_is_read_from_its_beginning(client).await;
+    reading::batches_are_packed_at_the_level_that_is_asked_for(client).await;
+    reading::an_observer_hears_of_all_that_is_sent_and_read(client).await;
     breaking::every_record_arrives_once_and_in_order_over_connections_that_break(client).await;
 }
 
