@@ -114,7 +114,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options, board: &mut Scoreboa
     let ours = options.kinds.contains(&Kind::Ottla);
     let beside = options.binary.as_deref();
     let ottla = if ours { Clients::build_ours(workspace, beside)? } else { PathBuf::new() };
-    let scratch = workspace.scratch("groups")?;
+    let scratch = workspace.scratch(&format!("groups-{}", options.protocol.name()))?;
     let settings = Settings::new(options.protocol, "").of_broker();
     let directory = scratch.join("broker");
     let mut broker = match options.bootstrap {

@@ -10,6 +10,7 @@ mod client_suite;
 mod compaction;
 mod digest;
 mod dumps;
+mod flights_group;
 mod group_script;
 mod group_tools;
 mod matrix;
@@ -111,6 +112,15 @@ pub(crate) fn run(workspace: &Workspace, options: &Options, board: &mut Scoreboa
     if options.has("groups") && options.bootstrap.is_none() {
         let compared = GroupTools { apache: &apache, python: &python, scratch: &scratch };
         compared.run((!options.apache).then_some(&ottla), board)?;
+    }
+    if options.has("groups") {
+        board.step("the flights through ottla consume --group", || {
+            let input = scratch.join("flights.tsv");
+            capture(python.script("flights.py").arg(scratch.join("flights")).arg(options.rows.to_string()))?;
+            let bootstrap = broker.address();
+            let speakers = Speakers { ottla: &ottla, python: &python, apache: &apache, bootstrap };
+            flights_group::run_three(&speakers, &input, &scratch)
+        });
     }
     if options.has("compaction") && options.bootstrap.is_none() {
         Compaction { ottla: &ottla, apache: &apache, scratch: &scratch }.run(board);

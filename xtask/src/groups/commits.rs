@@ -117,7 +117,7 @@ fn steps_back(story: &Story, commits: &[Commit], broken: &mut Vec<String>) {
 fn fenced(story: &Story, commits: &[Commit], intervals: &[Interval], broken: &mut Vec<String>) {
     for commit in commits.iter().filter(|commit| commit.outcome == Outcome::Ok) {
         let of_partition = || intervals.iter().filter(|interval| interval.partition == commit.partition);
-        let own = of_partition().filter(|own| own.life == commit.life && own.from <= commit.from).last();
+        let own = of_partition().rfind(|own| own.life == commit.life && own.from <= commit.from);
         let Some(own) = own else {
             let name = &story.lives[commit.life].name;
             broken.push(format!("{name} committed partition {}, which it never had", commit.partition));

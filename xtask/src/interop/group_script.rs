@@ -45,7 +45,6 @@ pub(crate) const STEPS: &[Step] = &[
     step("--describe --group nobody --members"),
     step("--describe --group nobody --state"),
     step("--describe --group half --timeout 1000"),
-    step("--describe"),
     step("--validate-regex ^orders.*"),
     step("--validate-regex orders["),
     // Every scenario of a reset, first without doing it.
