@@ -62,7 +62,17 @@ pub(crate) fn open(config: &BrokerConfig, storage: &Arc<dyn Storage>) -> Result<
     commit(&mut metadata_log, &mut image, &news)?;
     let mut dirs = Vec::with_capacity(claimed.len());
     for (path, claimed) in config.log_dirs.iter().zip(claimed) {
-        dirs.push(claimed.map_or_else(|| claim(path), Ok)?);
+        match claimed.map_or_else(|| claim(path), Ok) {
+            Ok(dir) => dirs.push(dir),
+            // A disk that worked and fails now is as good as absent; a path that never worked is a mistake.
+            Err(failure @ LogError::Io { .. }) if is_registered(&image, node_id, path) => {
+                error!(directory = %path.display(), error = %failure, "a log directory cannot be used");
+            }
+            Err(failure) => return Err(failure.into()),
+        }
+    }
+    if dirs.is_empty() {
+        return Err(StartError::Config("none of log.dirs can be used".to_owned()));
     }
     let present = present(&dirs)?;
     for absent in image.absent_directories(node_id, &present) {
@@ -155,6 +165,11 @@ fn commit(log: &mut MetadataLog, image: &mut Image, records: &[MetadataRecord]) 
     log.commit()?;
     records.iter().for_each(|record| image.apply(record));
     Ok(())
+}
+
+fn is_registered(image: &Image, broker: BrokerId, path: &Path) -> bool {
+    let known = image.broker(broker).map_or(&[][..], |broker| &broker.directories);
+    known.iter().any(|known| Path::new(&known.path) == path)
 }
 
 fn present(dirs: &[LogDir]) -> Result<Vec<Directory>, StartError> {

@@ -254,8 +254,10 @@ impl LogDir {
                 }
             }
         }
+        // The marker speaks for what was closed here, not for what somebody has brought from elsewhere since.
+        let is_clean = self.was_clean && self.shared.recovery_point(partition).is_some();
         let (log, recovery) =
-            Log::open(partition.clone(), directory, self.shared.clone(), config, self.was_clean, now_ms)?;
+            Log::open(partition.clone(), directory, self.shared.clone(), config, is_clean, now_ms)?;
         let log = Arc::new(log);
         match self.logs.lock().entry(partition.clone()) {
             std::collections::btree_map::Entry::Occupied(_) => {

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use ottla_cluster::controller::Directory;
 use ottla_protocol::ErrorCode;
 use ottla_protocol::codec::Str;
 use ottla_protocol::messages::describe_log_dirs::{
@@ -15,12 +16,30 @@ use super::RequestContext;
 use crate::log_directory::LogDirectory;
 use crate::topics::TopicMap;
 
-/// One row a directory, dead ones included.
+/// One row a directory: those in use, dead ones included, and those that are not here although replicas live in them.
 pub(super) fn handle(context: &RequestContext, request: DescribeLogDirsRequest) -> DescribeLogDirsResponse {
     let topics = context.core.topics.load();
     let row = |directory: &_| describe(directory, &topics, request.topics.as_deref());
-    let results = context.core.directories.iter().map(|directory| row(directory.as_ref())).collect();
+    let results = context.core.directories.iter().map(|directory| row(directory.as_ref()));
+    let results = results.chain(absent(context)).collect();
     DescribeLogDirsResponse { results, ..DescribeLogDirsResponse::default() }
+}
+
+fn absent(context: &RequestContext) -> impl Iterator<Item = DescribeLogDirsResult> {
+    let core = &context.core;
+    let here = |path: &str| core.directories.iter().any(|here| here.dir().path().to_string_lossy() == path);
+    let present = core.directories.iter().map(|directory| Directory {
+        id: directory.dir().directory_id(),
+        path: directory.dir().path().to_string_lossy().into_owned(),
+    });
+    let absent = core.quorum.image().absent_directories(core.node_id, &present.collect::<Vec<_>>());
+    // Clients know a directory by its path alone: one that was replaced is the one that has taken its place.
+    let gone = absent.into_iter().filter_map(|absent| absent.path).filter(move |path| !here(path));
+    gone.map(|path| DescribeLogDirsResult {
+        error_code: ErrorCode::KAFKA_STORAGE_ERROR,
+        log_dir: Str::from(path),
+        ..DescribeLogDirsResult::default()
+    })
 }
 
 fn describe(

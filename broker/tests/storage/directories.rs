@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use ottla_broker::StartError;
 use ottla_log::storage::{FaultyStorage, Storage};
 use ottla_protocol::ErrorCode;
+use ottla_protocol::messages::describe_log_dirs::DescribeLogDirsRequest;
 use ottla_protocol::messages::fetch::PartitionData;
 use ottla_protocol::messages::produce::PartitionProduceResponse;
 use tempfile::TempDir;
@@ -147,6 +148,36 @@ fn a_directory_that_is_missing_takes_its_partitions_offline() {
 }
 
 #[test]
+fn a_directory_that_worked_and_cannot_be_read_now_is_told_and_the_others_go_on() {
+    let disks = Disks::new(&["a", "b"]);
+    fill(&disks);
+    let lost = disks.partitions_of("b");
+    disks.move_away("b");
+    fs::write(disks.path("b"), b"what a disk shows that is no directory any more").unwrap();
+    expect_offline(&disks, &lost);
+    let mut broker = disks.start();
+    let rows = broker.connect().call(4, DescribeLogDirsRequest { topics: None }).results;
+    let codes: Vec<_> = rows.iter().map(|row| (row.log_dir.to_string(), row.error_code)).collect();
+    let path = |name: &str| disks.path(name).display().to_string();
+    let expected = [(path("a"), ErrorCode::NONE), (path("b"), ErrorCode::KAFKA_STORAGE_ERROR)];
+    assert_eq!(codes, expected);
+    broker.stop();
+    fs::remove_file(disks.path("b")).unwrap();
+    disks.bring_back("b");
+    expect_whole(&disks);
+}
+
+#[test]
+fn a_path_that_never_worked_refuses_the_start() {
+    let mut disks = Disks::new(&["a", "b"]);
+    fill(&disks);
+    fs::write(disks.path("c"), b"a file").unwrap();
+    disks.names = vec!["a", "b", "c"];
+    let error = disks.try_start(&[]).err().expect("it is a mistake in the configuration").to_string();
+    assert!(error.contains(disks.path("c").to_str().unwrap()), "{error}");
+}
+
+#[test]
 fn a_directory_that_is_taken_out_of_the_configuration_is_only_offline() {
     let mut disks = Disks::new(&["a", "b", "c"]);
     fill(&disks);
@@ -267,6 +298,30 @@ fn without_its_metadata_log_a_broker_with_data_refuses_to_start() {
     assert!(line.contains(disks.path("b").to_str().unwrap()), "how it is known: {line}");
     disks.bring_back("a");
     expect_whole(&disks);
+}
+
+#[test]
+fn a_metadata_directory_that_comes_back_empty_refuses_the_start() {
+    let disks = Disks::new(&["a"]);
+    let metadata = disks.path("metadata");
+    let settings = [("metadata.log.dir", metadata.to_str().unwrap())];
+    disks.try_start(&settings).unwrap().stop();
+    disks.move_away("metadata");
+    let error = disks.try_start(&settings).err().expect("the directory was in use");
+    assert!(matches!(error, StartError::MetadataLogMissing { .. }), "{error:?}");
+    disks.bring_back("metadata");
+    disks.try_start(&settings).unwrap().stop();
+}
+
+#[test]
+fn two_brokers_with_one_metadata_directory_are_one_too_many() {
+    let (one, other) = (Disks::new(&["a"]), Disks::new(&["a"]));
+    let metadata = one.path("metadata");
+    let settings = [("metadata.log.dir", metadata.to_str().unwrap())];
+    let mut broker = one.try_start(&settings).unwrap();
+    let error = other.try_start(&settings).err().expect("it is in use").to_string();
+    assert!(error.contains(metadata.to_str().unwrap()), "{error}");
+    broker.stop();
 }
 
 #[test]
