@@ -3,7 +3,7 @@
 //! It is wiring, not behaviour: each field is a part with a file of its own. Nothing here is global to the process.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use ottla_cluster::config::BrokerConfig;
 use ottla_cluster::controller::{ConfigResource, ProducerIdBlock};
@@ -25,6 +25,7 @@ use crate::directories::{self, Opened};
 use crate::handlers::FetchKey;
 use crate::limits::Limits;
 use crate::log_directory::LogDirectory;
+use crate::log_levels::LogLevels;
 use crate::memory_pool::MemoryPool;
 use crate::quorum::Quorum;
 use crate::replicas::Replicas;
@@ -68,6 +69,8 @@ pub(crate) struct Core {
     pub(crate) fetch_sessions: Mutex<FetchSessions<FetchKey>>,
     /// The groups that this broker coordinates.
     pub(crate) groups: GroupCoordinators,
+    /// How the log of this process is changed, if its owner has said.
+    pub(crate) log_levels: OnceLock<LogLevels>,
     /// Cancelled when the broker begins to shut down.
     pub(crate) stopping: CancellationToken,
 }
@@ -130,6 +133,7 @@ impl Core {
             deletions,
             groups: GroupCoordinators::new(&config),
             fetch_sessions: Mutex::new(FetchSessions::new(config.max_incremental_fetch_session_cache_slots)),
+            log_levels: OnceLock::new(),
             stopping: CancellationToken::new(),
             config,
         }))

@@ -21,6 +21,7 @@ use crate::response::{CloseReason, Reply, Response};
 mod alter_configs;
 mod api_versions;
 mod authorized_operations;
+mod broker_loggers;
 mod consumer_group_describe;
 mod consumer_group_heartbeat;
 mod create_partitions;

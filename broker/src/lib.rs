@@ -22,6 +22,7 @@ mod background;
 mod clock;
 mod core;
 mod limits;
+mod log_levels;
 mod start;
 mod start_error;
 
@@ -51,6 +52,7 @@ mod topics;
 
 pub use ottla_cluster::config::{BrokerConfig, ConfigError};
 
+pub use self::log_levels::LogLevels;
 pub use self::quorum::MetadataLogError;
 pub use self::start::{Broker, BrokerHandle, ShutdownError};
 pub use self::start_error::StartError;

@@ -16,6 +16,7 @@ use tracing::{info, warn};
 
 use crate::core::Core;
 use crate::listener::{Listener, accept_connections};
+use crate::log_levels::LogLevels;
 use crate::rt::net::{self, SocketOptions, TcpListener};
 use crate::rt::time::WallClock;
 use crate::rt::{storage, time};
@@ -131,6 +132,12 @@ impl BrokerHandle {
     /// How many clients are connected.
     pub fn connection_count(&self) -> usize {
         self.core.connections.connection_count()
+    }
+
+    /// Lets admin clients see and change the log of this process, once; without it the broker shows no loggers.
+    pub fn set_log_levels(&self, levels: LogLevels) {
+        // Whoever comes second changes nothing.
+        let _second = self.core.log_levels.set(levels);
     }
 
     /// Stops the broker: finishes the requests that have begun, syncs every log and leaves the clean-shutdown marker.

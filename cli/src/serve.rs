@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use ottla_broker::Broker;
+use ottla_broker::{Broker, LogLevels};
 use ottla_cluster::config::BrokerConfig;
 use ottla_cluster::config::settings::{self, Settings};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -19,20 +19,21 @@ const DATA_DEFAULT: &str = "./ottla-data";
 
 /// Runs the command.
 pub(crate) fn run(arguments: &ServeArguments) -> Result<(), Failure> {
-    start_logging(&arguments.log)?;
+    let log_levels = start_logging(&arguments.log)?;
     let config = configuration(arguments)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("ottla")
         .build()
         .map_err(|error| Failure::new(format!("cannot start: {error}")))?;
-    runtime.block_on(serve(config))
+    runtime.block_on(serve(config, log_levels))
 }
 
-async fn serve(config: BrokerConfig) -> Result<(), Failure> {
+async fn serve(config: BrokerConfig, log_levels: LogLevels) -> Result<(), Failure> {
     let mut signals = Signals::new().map_err(|error| Failure::io("signals", &error))?;
     let dirs = config.log_dirs.iter().map(|dir| dir.display().to_string()).collect::<Vec<_>>().join(",");
     let broker = Broker::start(config).await.map_err(|error| Failure::new(error.to_string()))?;
+    broker.set_log_levels(log_levels);
     let ready =
         format!("ottla {} is ready on {}, data in {dirs}\n", env!("CARGO_PKG_VERSION"), broker.address());
     // Nobody may be reading any more; that is no reason to stop serving.
@@ -99,13 +100,26 @@ fn configuration(arguments: &ServeArguments) -> Result<BrokerConfig, Failure> {
     Ok(config)
 }
 
-fn start_logging(filter: &str) -> Result<(), Failure> {
+/// Starts the log, whose levels an admin client may change while the broker runs.
+fn start_logging(text: &str) -> Result<LogLevels, Failure> {
     use std::io::IsTerminal;
-    let filter = tracing_subscriber::EnvFilter::try_new(filter)
-        .map_err(|error| Failure::usage(format!("--log {filter}: {error}")))?;
+    use tracing_subscriber::EnvFilter;
+    let filter =
+        EnvFilter::try_new(text).map_err(|error| Failure::usage(format!("--log {text}: {error}")))?;
+    let root = filter.max_level_hint().map_or_else(|| "info".to_owned(), |level| level.to_string());
     let logging = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
-    logging.try_init().map_err(|error| Failure::new(format!("cannot start logging: {error}")))
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_filter_reloading();
+    let reload = logging.reload_handle();
+    logging.try_init().map_err(|error| Failure::new(format!("cannot start logging: {error}")))?;
+    let text = text.to_owned();
+    Ok(LogLevels::new(&root, move |more| {
+        // Later directives go before earlier ones for the same part.
+        let filter = EnvFilter::new(if more.is_empty() { text.clone() } else { format!("{text},{more}") });
+        if let Err(error) = reload.reload(filter) {
+            eprintln!("ottla: the log keeps its levels: {error}");
+        }
+    }))
 }

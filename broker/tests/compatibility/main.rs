@@ -11,6 +11,7 @@ mod support;
 
 mod admin;
 mod api_versions;
+mod broker_loggers;
 mod config_resources;
 mod configs;
 mod connection;

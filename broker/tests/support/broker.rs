@@ -101,6 +101,11 @@ impl TestBroker {
         self.address
     }
 
+    /// Our broker's own handle.
+    pub fn handle(&self) -> &BrokerHandle {
+        &self.running.as_ref().expect("only of our own broker").handle
+    }
+
     /// Where its listeners are, by name.
     pub fn addresses(&self) -> Vec<(String, SocketAddr)> {
         let handle = &self.running.as_ref().expect("only of our own broker").handle;

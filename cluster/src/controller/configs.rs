@@ -143,8 +143,6 @@ impl Image {
 
     fn entries(&self, kind: i8, name: &str, layers: &Layers, config: &BrokerConfig) -> Refused<Vec<Entry>> {
         match kind {
-            // Log levels are set where the process is started.
-            BROKER_LOGGER => return Ok(Vec::new()),
             CLIENT_METRICS if name.is_empty() => {
                 let message = "Client metrics subscription name must not be empty";
                 return refuse(ErrorCode::INVALID_REQUEST, message);
