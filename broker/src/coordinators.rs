@@ -162,7 +162,8 @@ impl GroupCoordinators {
         self.load(core, &self.hosts_of(&topic), &topic, partition).await
     }
 
-    /// The hosts of all partitions, loaded; none when the offsets topic does not exist yet.
+    /// The hosts of all partitions that are here, loaded; none when the offsets topic does not exist yet. The groups of a
+    /// partition whose disk is missing are nobody's for now.
     ///
     /// # Errors
     /// As [`GroupCoordinators::host`], for any partition.
@@ -171,7 +172,9 @@ impl GroupCoordinators {
         let hosts = self.hosts_of(&topic);
         let mut loaded = Vec::with_capacity(hosts.by_partition.len());
         for partition in 0..hosts.by_partition.len() {
-            loaded.push(self.load(core, &hosts, &topic, partition).await?);
+            if led(&topic, partition).is_ok() {
+                loaded.push(self.load(core, &hosts, &topic, partition).await?);
+            }
         }
         Ok(loaded)
     }
@@ -252,6 +255,10 @@ impl GroupCoordinators {
     }
 }
 
+fn led(topic: &Topic, partition: usize) -> Result<&Arc<Partition>, ErrorCode> {
+    topic.partition(i32::try_from(partition).unwrap_or(i32::MAX))
+}
+
 /// Loads a partition in a task of its own, which goes on when whoever asked has gone.
 fn begin_loading(
     core: &Arc<Core>,
@@ -259,8 +266,7 @@ fn begin_loading(
     topic: &Topic,
     partition: usize,
 ) -> Result<JoinHandle<Result<Arc<GroupHost>, ErrorCode>>, ErrorCode> {
-    let index = i32::try_from(partition).unwrap_or(i32::MAX);
-    let led = topic.partition(index).map_err(|_| ErrorCode::COORDINATOR_NOT_AVAILABLE)?;
+    let led = led(topic, partition).map_err(|_| ErrorCode::COORDINATOR_NOT_AVAILABLE)?;
     let (core, hosts, led) = (Arc::clone(core), Arc::clone(hosts), Arc::clone(led));
     Ok(tokio::spawn(async move {
         let load = || core.groups.load_once(&core, led);
