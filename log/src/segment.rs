@@ -72,13 +72,14 @@ pub(crate) struct LogFile {
 }
 
 impl LogFile {
-    /// A file that was found; its name and `synced_bytes` of it are durable, or nothing is known to be.
+    /// A file that was found; `synced_bytes` of it are durable, or nothing is known to be. With a first byte its name is
+    /// durable, too; a file that was empty when the log was closed has never been synced.
     pub(crate) fn existing(
         shared: Arc<DirectoryState>,
         path: PathBuf,
         synced_bytes: Option<u64>,
     ) -> Arc<Self> {
-        let name_is_synced = AtomicBool::new(synced_bytes.is_some());
+        let name_is_synced = AtomicBool::new(synced_bytes.is_some_and(|bytes| bytes > 0));
         let synced_bytes = AtomicU64::new(synced_bytes.unwrap_or(0));
         let (opened, opening, pinned) = (Arc::default(), Mutex::new(()), OnceLock::new());
         Arc::new(Self { shared, path, opened, opening, pinned, synced_bytes, name_is_synced })

@@ -287,3 +287,19 @@ fn a_failed_fsync_ends_the_directory_and_is_never_tried_again() {
     assert_eq!(partition.log.durable_end_offset(), Offset::ZERO);
     assert_eq!(partition.values().len(), 3);
 }
+
+/// Found by the model of compaction: the name of a file that was empty at a clean stop had never been synced.
+#[test]
+fn the_first_record_after_a_clean_stop_of_an_empty_log_is_durable_once_it_is_synced() {
+    let faulty = FaultyStorage::new();
+    let storage = storage_of(&faulty);
+    let partition = Partition::open(&storage, Path::new(DATA), config()).unwrap();
+    partition.dir.close().unwrap();
+    drop(partition);
+    let partition = Partition::open(&storage, Path::new(DATA), config()).unwrap();
+    partition.append(batch("synced", 1)).unwrap();
+    partition.log.sync().unwrap();
+    let lost = faulty.after_power_loss(|| 0);
+    let again = Partition::open(&storage_of(&lost), Path::new(DATA), config()).unwrap();
+    assert_eq!(again.values(), [(0, "synced.0".to_owned())]);
+}
