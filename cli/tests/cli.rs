@@ -5,6 +5,8 @@
 mod bench;
 #[path = "cluster/mod.rs"]
 mod cluster;
+#[path = "commands/consume_group.rs"]
+mod consume_group;
 #[path = "commands/group.rs"]
 mod group;
 

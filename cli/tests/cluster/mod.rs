@@ -24,7 +24,12 @@ impl TestCluster {
             .expect("threads");
         let directory = tempfile::tempdir().expect("a directory");
         let log_dirs = directory.path().join("data").display().to_string();
-        let pairs = [("listeners", "PLAINTEXT://127.0.0.1:0"), ("log.dirs", log_dirs.as_str())];
+        let pairs = [
+            ("listeners", "PLAINTEXT://127.0.0.1:0"),
+            ("log.dirs", log_dirs.as_str()),
+            // Nobody else is about to join.
+            ("group.initial.rebalance.delay.ms", "0"),
+        ];
         let config = BrokerConfig::from_pairs(pairs).expect("a legal configuration");
         let broker = runtime.block_on(Broker::start(config)).expect("started");
         let bootstrap = broker.address().to_string();
@@ -136,6 +141,15 @@ impl Running {
         let mut rest = String::new();
         self.stdout.read_to_string(&mut rest).expect("text");
         (self.child.wait().expect("ends").code(), rest)
+    }
+
+    /// Interrupts it, which ends it cleanly; what it had still to print.
+    pub(crate) fn interrupted_after_reading(self) -> String {
+        let pid = self.child.id().to_string();
+        assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().expect("runs").success());
+        let (code, rest) = self.ended();
+        assert_eq!(code, Some(0));
+        rest
     }
 
     /// Interrupts it; its exit code and its standard error.
