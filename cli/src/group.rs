@@ -9,7 +9,9 @@ mod reset;
 mod standing;
 mod unread;
 
-use ottla_client::{Admin, ErrorCode, GroupFilter, PartitionIndex, TopicName, TopicPartition};
+use ottla_client::{
+    Admin, ErrorCode, GroupFilter, GroupType, ListedGroup, PartitionIndex, TopicName, TopicPartition,
+};
 use serde_json::{Value, json};
 
 pub(crate) use arguments::GroupCommand;
@@ -34,7 +36,9 @@ pub(crate) async fn run(command: GroupCommand) -> Result<(), Failure> {
 async fn ids(admin: &Admin, groups: &Groups) -> Result<Vec<String>, Failure> {
     if groups.all {
         let listed = admin.list_groups(&GroupFilter::default()).await?;
-        return Ok(listed.into_iter().map(|group| group.group_id).collect());
+        // Share and streams groups keep their offsets elsewhere, if they have any.
+        let with_offsets = |group: &ListedGroup| !matches!(group.group_type, Some(GroupType::Other(_)));
+        return Ok(listed.into_iter().filter(with_offsets).map(|group| group.group_id).collect());
     }
     let mut ids = groups.groups.clone();
     ids.sort();

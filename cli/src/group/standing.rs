@@ -89,8 +89,9 @@ pub(super) async fn look(
         partition.behind = match (partition.lag(), &partition.committed) {
             (Some(0), _) => Some(Duration::ZERO),
             (Some(_), Some(committed)) => {
+                let age = |ms: i64| Duration::from_millis((now.0 - ms).max(0).unsigned_abs());
                 let timestamp = unread.timestamp(&partition.partition, committed.offset);
-                timestamp.map(|ms| Duration::from_millis((now.0 - ms).max(0).unsigned_abs()))
+                timestamp.map(|known| known.map_or(Duration::ZERO, age))
             }
             _ => None,
         };

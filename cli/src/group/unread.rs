@@ -13,6 +13,9 @@ use crate::failure::Failure;
 /// Who has not answered after so long is not known this time.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// How often it is looked whether a partition ended without a record, as behind a transaction's marker.
+const LOOK: Duration = Duration::from_millis(200);
+
 /// Partitions and the places in them that are asked for.
 pub(super) type Places = Vec<(TopicPartition, Offset)>;
 
@@ -20,7 +23,8 @@ pub(super) type Places = Vec<(TopicPartition, Offset)>;
 #[derive(Debug)]
 pub(super) struct Unread {
     consumer: Consumer,
-    known: BTreeMap<(TopicPartition, Offset), i64>,
+    /// None where no record is left to read.
+    known: BTreeMap<(TopicPartition, Offset), Option<i64>>,
 }
 
 impl Unread {
@@ -35,8 +39,8 @@ impl Unread {
         Unread { consumer: client.consumer(config), known: BTreeMap::new() }
     }
 
-    /// The timestamp of the first record at or after this place, if it is known.
-    pub(super) fn timestamp(&self, partition: &TopicPartition, place: Offset) -> Option<i64> {
+    /// The timestamp of the first record at or after this place, if it is known; known, too, may be that there is none.
+    pub(super) fn timestamp(&self, partition: &TopicPartition, place: Offset) -> Option<Option<i64>> {
         self.known.get(&(partition.clone(), place)).copied()
     }
 
@@ -72,10 +76,14 @@ impl Unread {
     ) -> Result<(), Failure> {
         self.consumer.assign(round.iter().map(|(one, place)| (one.clone(), StartAt::Offset(*place))));
         while !round.is_empty() && Instant::now() < until {
-            let wait = until.saturating_duration_since(Instant::now());
-            let batch = match self.consumer.poll(wait).await {
+            let batch = match self.consumer.poll(LOOK).await {
                 Ok(Some(batch)) => batch,
-                Ok(None) => break,
+                Ok(None) => {
+                    let (consumer, known) = (&self.consumer, &mut self.known);
+                    let ended = round.extract_if(.., |one, _| consumer.is_at_end(one));
+                    known.extend(ended.map(|(one, place)| ((one, place), None)));
+                    continue;
+                }
                 // One that cannot be read is only not known.
                 Err(error) if error.partition().is_some() => {
                     let failed = |one: &TopicPartition| {
@@ -91,7 +99,7 @@ impl Unread {
             // A batch that only held records before the place, or none that are for people, is passed over.
             if let Some(record) = batch.records()?.next() {
                 self.consumer.pause(partition, true);
-                self.known.insert((partition.clone(), place), record?.timestamp);
+                self.known.insert((partition.clone(), place), Some(record?.timestamp));
                 round.remove(partition);
             }
         }
