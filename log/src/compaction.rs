@@ -174,9 +174,11 @@ impl Round<'_> {
         let log = self.log;
         let config = log.config();
         {
-            let _background = log.background.lock();
+            let mut background = log.background.lock();
             log.check_open()?;
             log.remove_all_cleaned()?;
+            // What earlier rounds have replaced takes room.
+            log.unlink_retired(&mut background, self.settings.now_ms)?;
         }
         let (segments, facts) = log.facts()?;
         let stable_end = self.settings.last_stable_offset.min(log.recovery_point());

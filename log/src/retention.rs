@@ -172,7 +172,8 @@ impl Log {
         Ok(())
     }
 
-    fn unlink_retired(&self, background: &mut Background, now_ms: i64) -> Result<(), LogError> {
+    /// Removes the retired files whose delay is over.
+    pub(crate) fn unlink_retired(&self, background: &mut Background, now_ms: i64) -> Result<(), LogError> {
         let (due, waiting) =
             std::mem::take(&mut background.retired).into_iter().partition(|retired| retired.due_ms <= now_ms);
         background.retired = waiting;
