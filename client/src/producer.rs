@@ -15,7 +15,7 @@ mod sender;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use foldhash::fast::RandomState;
@@ -51,11 +51,17 @@ struct PartitionState {
 #[derive(Debug)]
 struct TopicState {
     name: TopicName,
-    /// All there ever were: what was sent to one that is gone still has to be settled.
-    partitions: RwLock<Vec<Arc<PartitionState>>>,
-    /// How many there are now.
-    partition_count: AtomicU32,
+    partitions: RwLock<Partitions>,
     choice: StickyChoice,
+}
+
+/// The partitions of a topic.
+#[derive(Debug, Default)]
+struct Partitions {
+    /// All there ever were: what was sent to one that is gone still has to be settled.
+    all: Vec<Arc<PartitionState>>,
+    /// How many there are now, at least one.
+    count: u32,
 }
 
 /// What the senders tell the sending task.
@@ -158,21 +164,21 @@ impl Inner {
 
     fn partitions(&self) -> Vec<Arc<PartitionState>> {
         let topics = self.topics.read();
-        topics.values().flat_map(|topic| topic.partitions.read().clone()).collect()
+        topics.values().flat_map(|topic| topic.partitions.read().all.clone()).collect()
     }
 
     /// Gives the topic as many partitions as the cluster says: fewer than before if it was created again.
     fn resize(&self, topic: &TopicState, partition_count: usize) {
-        topic.partition_count.store(u32::try_from(partition_count).unwrap_or(u32::MAX), Ordering::Release);
-        if topic.partitions.read().len() >= partition_count {
+        let count = u32::try_from(partition_count).unwrap_or(u32::MAX);
+        if topic.partitions.read().count == count {
             return;
         }
         let mut partitions = topic.partitions.write();
-        for index in partitions.len()..partition_count {
+        for index in partitions.all.len()..partition_count {
             let index = PartitionIndex::new(i32::try_from(index).unwrap_or(i32::MAX));
             let topic_partition = TopicPartition::new(topic.name.clone(), index);
             let queue = Mutex::new(PartitionQueue::new(topic_partition.clone(), self.rules));
-            partitions.push(Arc::new(PartitionState {
+            partitions.all.push(Arc::new(PartitionState {
                 topic_partition,
                 queue,
                 is_listed: AtomicBool::new(false),
@@ -180,6 +186,7 @@ impl Inner {
                 is_led: AtomicBool::new(true),
             }));
         }
+        partitions.count = count;
     }
 }
 
@@ -277,7 +284,7 @@ impl Producer {
             Some(topic) => topic,
             None => self.learn_topic(topic).await?,
         };
-        Ok(topic.partition_count.load(Ordering::Acquire))
+        Ok(topic.partitions.read().count)
     }
 
     /// Sends everything that was appended before this call and waits until all of it is settled.
@@ -337,16 +344,11 @@ impl Producer {
                 return Err(ClientError::new("produce", kind).for_topic(topic));
             }
         };
-        let state = {
-            let mut topics = self.inner.topics.write();
-            Arc::clone(topics.entry(name.clone()).or_insert_with(|| {
-                let choice = StickyChoice::new(rand::random(), self.inner.config.batch_bytes);
-                let partition_count = AtomicU32::new(0);
-                Arc::new(TopicState { name, partitions: RwLock::default(), partition_count, choice })
-            }))
-        };
-        self.inner.resize(&state, info.partitions.len());
-        Ok(state)
+        // Whoever finds it finds its partitions.
+        let choice = StickyChoice::new(rand::random(), self.inner.config.batch_bytes);
+        let fresh = TopicState { name: name.clone(), partitions: RwLock::default(), choice };
+        self.inner.resize(&fresh, info.partitions.len());
+        Ok(Arc::clone(self.inner.topics.write().entry(name).or_insert_with(|| Arc::new(fresh))))
     }
 
     fn checked_size(&self, topic: &TopicState, record: &ProducerRecord<'_>) -> Result<usize> {
@@ -374,15 +376,15 @@ impl Producer {
         bytes: usize,
     ) -> Result<Delivery> {
         let partitions = topic.partitions.read();
-        let partition_count = topic.partition_count.load(Ordering::Acquire);
-        let is_led = |index: u32| partitions[index as usize].is_led.load(Ordering::Relaxed);
+        let partition_count = partitions.count;
+        let is_led = |index: u32| partitions.all[index as usize].is_led.load(Ordering::Relaxed);
         let index = match (record.partition, self.inner.config.partitioner, record.key) {
             (Some(partition), _, _) => u32::try_from(partition.get()).unwrap_or(u32::MAX),
             (None, Partitioner::Murmur2, Some(key)) => partition_for_key(key, partition_count),
             (None, Partitioner::RoundRobin, _) => topic.choice.next(partition_count),
             (None, _, _) => topic.choice.choose(bytes, partition_count, is_led),
         };
-        let Some(partition) = partitions.get(index as usize).filter(|_| index < partition_count) else {
+        let Some(partition) = partitions.all.get(index as usize).filter(|_| index < partition_count) else {
             let error = ClientError::new("produce", ErrorKind::NoSuchPartition { partition_count });
             return Err(error.for_topic(&topic.name).for_partition(record.partition.map_or(-1, |p| p.get())));
         };

@@ -355,3 +355,25 @@ async fn an_observer_is_told_of_connections_requests_batches_retries_and_lag() {
     assert!(totals.request_bytes > totals.delivered_bytes && totals.response_bytes > totals.fetched_bytes);
     assert_eq!((totals.failed_records, totals.unanswered_requests), (0, 0));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_tasks_may_be_the_first_to_send_to_a_topic() {
+    let cluster = FakeCluster::new(1, 8);
+    for _ in 0..20 {
+        let client = client(&cluster);
+        let producer = producer(&client);
+        let send = |n: u32| {
+            let producer = producer.clone();
+            tokio::spawn(async move {
+                let value = n.to_be_bytes();
+                producer.send(TOPIC, ProducerRecord::key_value(&value, &value)).await.map(drop)
+            })
+        };
+        for sent in (0..16).map(send).collect::<Vec<_>>() {
+            sent.await.expect("joined").expect("accepted");
+        }
+        producer.flush().await.expect("delivered");
+    }
+    let sent: usize = cluster.0.lock().partitions.iter().map(|partition| partition.values().len()).sum();
+    assert_eq!(sent, 320);
+}
