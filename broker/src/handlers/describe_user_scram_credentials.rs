@@ -14,13 +14,24 @@ use ottla_protocol::messages::describe_user_scram_credentials::{
 
 use super::RequestContext;
 
+/// The most users in one request: each gets a row with a sentence, which is many times what naming it took.
+const USERS_MAX: usize = 10_000;
+
 /// Nobody when all are asked for, an error for each who is named.
 pub(super) fn handle(
     _: &RequestContext,
     request: DescribeUserScramCredentialsRequest,
 ) -> DescribeUserScramCredentialsResponse {
+    let users = request.users.unwrap_or_default();
+    if users.len() > USERS_MAX {
+        return DescribeUserScramCredentialsResponse {
+            error_code: ErrorCode::POLICY_VIOLATION,
+            error_message: Some(Str::from_static("Excessively large number of users per request.")),
+            ..DescribeUserScramCredentialsResponse::default()
+        };
+    }
     let mut counts: BTreeMap<Str, usize> = BTreeMap::new();
-    for user in request.users.into_iter().flatten() {
+    for user in users {
         *counts.entry(user.name).or_default() += 1;
     }
     let result = |(user, count): (Str, usize)| {

@@ -9,6 +9,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use ottla_broker::{Broker, BrokerHandle};
 use ottla_protocol::ErrorCode;
+use ottla_protocol::messages::describe_user_scram_credentials::{
+    DescribeUserScramCredentialsRequest, UserName,
+};
 use ottla_protocol::messages::produce::{PartitionProduceData, ProduceRequest, TopicProduceData};
 use ottla_protocol::records::{
     BatchBuilder, Codec, Compression, OutputLimit, Rules, UnpackBudget, ValidBatch,
@@ -166,6 +169,14 @@ fn a_search_by_time_believes_a_liar_before_it_has_unpacked_all_his_bombs() {
     assert!(cost < 4 * honest, "{cost:?}, and {honest:?} for {} bombs", BUDGET_BYTES / BOMB_BYTES);
     assert_eq!(client.list_offset(&topic, 0), 0, "what is true is found exactly");
     broker.stop();
+}
+
+#[test]
+fn a_crowd_of_users_is_not_answered_one_by_one() {
+    let broker = TestBroker::start(&[]);
+    let users = (0..10_001).map(|user| UserName { name: user.to_string().into() }).collect();
+    let response = broker.connect().call(0, DescribeUserScramCredentialsRequest { users: Some(users) });
+    assert_eq!((response.error_code, response.results.len()), (ErrorCode::POLICY_VIOLATION, 0));
 }
 
 #[test]

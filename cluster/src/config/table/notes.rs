@@ -17,10 +17,10 @@ pub(super) const PLUGIN_POLICY: &str =
     "ottla loads no Java classes, and what the policy forbids would be allowed";
 pub(super) const PLUGIN_QUOTA: &str = "ottla loads no Java classes, and clients would go unlimited";
 pub(super) const PURGATORY: &str = "ottla wakes each waiting request by itself and has nothing to sweep";
-pub(super) const QUEUED_REQUESTS: &str =
-    "requests are bounded for each connection, and all together by `queued.max.request.bytes`";
+pub(super) const QUEUED_REQUESTS: &str = "a request begins as soon as it has come, so that none waits in a queue; what may be unanswered is bounded for each \
+     connection, and in bytes for all together by `queued.max.request.bytes`";
 pub(super) const QUORUM: &str = "a single node is its own controller and votes alone";
-pub(super) const QUOTA: &str = "client quotas are not enforced yet";
+pub(super) const QUOTA: &str = "nobody can set a quota yet: AlterClientQuotas is not served";
 pub(super) const REGEX: &str = "expressions are resolved when the topics change";
 pub(super) const REPLICATION: &str = "a single node replicates to nobody";
 pub(super) const ROLES: &str = "every node is broker and controller";

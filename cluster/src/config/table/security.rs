@@ -173,13 +173,13 @@ pub(super) const SECURITY: &[Row] = rows! {
         "Samples by which the rate of new connections is measured.";
     "quota.window.size.seconds" Int "1" [AtLeast(1)] ReadOnly Honour,
         "The time that each of those samples covers.";
-    "replication.quota.window.num" Int "11" [AtLeast(1)] ReadOnly Accept(notes::QUOTA),
+    "replication.quota.window.num" Int "11" [AtLeast(1)] ReadOnly Accept(notes::THROTTLE),
         "Samples by which replication traffic is measured.";
-    "replication.quota.window.size.seconds" Int "1" [AtLeast(1)] ReadOnly Accept(notes::QUOTA),
+    "replication.quota.window.size.seconds" Int "1" [AtLeast(1)] ReadOnly Accept(notes::THROTTLE),
         "The time that each of those samples covers.";
-    "alter.log.dirs.replication.quota.window.num" Int "11" [AtLeast(1)] ReadOnly Accept(notes::QUOTA),
+    "alter.log.dirs.replication.quota.window.num" Int "11" [AtLeast(1)] ReadOnly Accept(notes::MOVEDIRS),
         "Samples by which moves between log directories are measured.";
-    "alter.log.dirs.replication.quota.window.size.seconds" Int "1" [AtLeast(1)] ReadOnly Accept(notes::QUOTA),
+    "alter.log.dirs.replication.quota.window.size.seconds" Int "1" [AtLeast(1)] ReadOnly Accept(notes::MOVEDIRS),
         "The time that each of those samples covers.";
     "controller.quota.window.num" Int "11" [AtLeast(1)] ReadOnly Accept(notes::QUOTA),
         "Samples by which topic changes are measured.";
