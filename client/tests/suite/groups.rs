@@ -218,10 +218,15 @@ async fn positions_in_a_group_are_sought_paused_and_reset(client: &Client) {
     assert_eq!(read(&consumer, 10).await, (90..100).collect::<Vec<u32>>());
     let note = OffsetAndMetadata { metadata: Some("noon".to_owned()), ..Offset::new(42).into() };
     consumer.commit_offsets([(partition.clone(), note.clone())]).await.expect("committed");
-    assert_eq!(consumer.committed(&[partition.clone()]).await.expect("answered")[&partition], note);
+    assert_eq!(
+        consumer.committed(std::slice::from_ref(&partition)).await.expect("answered")[&partition],
+        note
+    );
     consumer.commit_async().expect("in a group").await.expect("committed");
     assert_eq!(
-        consumer.committed(&[partition.clone()]).await.expect("answered")[&partition].offset.get(),
+        consumer.committed(std::slice::from_ref(&partition)).await.expect("answered")[&partition]
+            .offset
+            .get(),
         100
     );
     consumer.unsubscribe().await.expect("left");
@@ -254,7 +259,9 @@ async fn offsets_are_committed_without_being_a_member(client: &Client) {
     read(&consumer, 50).await;
     consumer.commit().await.expect("committed");
     assert_eq!(
-        consumer.committed(&[partition.clone()]).await.expect("answered")[&partition].offset.get(),
+        consumer.committed(std::slice::from_ref(&partition)).await.expect("answered")[&partition]
+            .offset
+            .get(),
         50
     );
     // Once the group has members, they alone may commit.

@@ -40,6 +40,36 @@ enum Verdict {
     Never(ClientError),
 }
 
+/// What an error of a commit means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Meaning {
+    /// The group is dividing its partitions: soon this works.
+    Rebalancing,
+    /// The partitions are others' now.
+    Lost,
+    /// It may work later.
+    Retriable,
+    /// It will not work.
+    Final,
+}
+
+/// What `code` means for a commit; `is_outdated`: the member has become another since, and still owns the partitions.
+fn meaning(code: ErrorCode, is_outdated: bool) -> Meaning {
+    match code {
+        // The member is asked to join again, or its heartbeat will tell it its new epoch.
+        ErrorCode::REBALANCE_IN_PROGRESS | ErrorCode::STALE_MEMBER_EPOCH => Meaning::Rebalancing,
+        ErrorCode::ILLEGAL_GENERATION | ErrorCode::UNKNOWN_MEMBER_ID | ErrorCode::FENCED_MEMBER_EPOCH => {
+            if is_outdated {
+                Meaning::Rebalancing
+            } else {
+                Meaning::Lost
+            }
+        }
+        code if code.is_retriable() => Meaning::Retriable,
+        _ => Meaning::Final,
+    }
+}
+
 /// Commits, until it is done or hopeless or the client's `api_timeout` is over.
 pub(crate) async fn commit(inner: &Inner, group: &Group, extent: Extent) -> Result<()> {
     let _one_after_the_other = group.committing.lock().await;
@@ -83,8 +113,9 @@ pub(crate) fn offsets_of(inner: &Inner, group: &Group, extent: &Extent) -> Offse
 
 async fn attempt_commit(inner: &Inner, group: &Group, identity: &Identity, offsets: &Offsets) -> Verdict {
     let settings = &group.settings;
-    let request =
-        |_| commit_request(&settings.group_id, settings.group_instance_id.as_deref(), identity, offsets);
+    // Brokers before version 7 know no static members.
+    let instance_id = |version| settings.group_instance_id.as_deref().filter(|_| version >= 7);
+    let request = |version| commit_request(&settings.group_id, instance_id(version), identity, offsets);
     let deadline = inner.client.config().request_timeout;
     let response = match group.coordinator.call(&inner.client, COMMIT_VERSION_MAX, request, deadline).await {
         Ok(response) => response,
@@ -99,19 +130,11 @@ async fn attempt_commit(inner: &Inner, group: &Group, identity: &Identity, offse
     let refused = ClientError::broker(COMMIT, code, None)
         .for_topic(&partition.topic)
         .for_partition(partition.partition.get());
-    match code {
-        // The member is asked to join again, or its heartbeat will tell it its new epoch: soon this works.
-        ErrorCode::REBALANCE_IN_PROGRESS | ErrorCode::STALE_MEMBER_EPOCH => {
-            Verdict::Again(ClientError::new(COMMIT, ErrorKind::RebalanceInProgress))
-        }
-        ErrorCode::ILLEGAL_GENERATION | ErrorCode::UNKNOWN_MEMBER_ID | ErrorCode::FENCED_MEMBER_EPOCH => {
-            if group.identity() != *identity && still_owns(inner, offsets) {
-                return Verdict::Again(ClientError::new(COMMIT, ErrorKind::RebalanceInProgress));
-            }
-            Verdict::Never(ClientError::new(COMMIT, ErrorKind::MembershipLost { code }))
-        }
-        code if code.is_retriable() => Verdict::Again(refused),
-        _ => Verdict::Never(refused),
+    match meaning(code, group.identity() != *identity && still_owns(inner, offsets)) {
+        Meaning::Rebalancing => Verdict::Again(ClientError::new(COMMIT, ErrorKind::RebalanceInProgress)),
+        Meaning::Lost => Verdict::Never(ClientError::new(COMMIT, ErrorKind::MembershipLost { code })),
+        Meaning::Retriable => Verdict::Again(refused),
+        Meaning::Final => Verdict::Never(refused),
     }
 }
 
@@ -182,4 +205,29 @@ fn take_answers(
         }
     }
     failure
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_is_tried_again_through_a_rebalance_and_given_up_when_the_partitions_are_gone() {
+        let table = [
+            (ErrorCode::REBALANCE_IN_PROGRESS, false, Meaning::Rebalancing),
+            (ErrorCode::STALE_MEMBER_EPOCH, false, Meaning::Rebalancing),
+            (ErrorCode::ILLEGAL_GENERATION, true, Meaning::Rebalancing),
+            (ErrorCode::ILLEGAL_GENERATION, false, Meaning::Lost),
+            (ErrorCode::UNKNOWN_MEMBER_ID, false, Meaning::Lost),
+            (ErrorCode::FENCED_MEMBER_EPOCH, false, Meaning::Lost),
+            (ErrorCode::NOT_COORDINATOR, false, Meaning::Retriable),
+            (ErrorCode::COORDINATOR_LOAD_IN_PROGRESS, false, Meaning::Retriable),
+            (ErrorCode::FENCED_INSTANCE_ID, true, Meaning::Final),
+            (ErrorCode::OFFSET_METADATA_TOO_LARGE, false, Meaning::Final),
+            (ErrorCode::GROUP_AUTHORIZATION_FAILED, false, Meaning::Final),
+        ];
+        for (code, is_outdated, expected) in table {
+            assert_eq!(meaning(code, is_outdated), expected, "{code} {is_outdated}");
+        }
+    }
 }

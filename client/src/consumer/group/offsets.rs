@@ -166,3 +166,75 @@ pub(crate) fn fetched(response: &OffsetFetchResponse) -> Result<Fetched, ErrorCo
     }
     Ok(answers)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ottla_protocol::messages::offset_fetch::{
+        OffsetFetchResponseGroup, OffsetFetchResponsePartitions, OffsetFetchResponseTopics,
+    };
+    use ottla_protocol::{api, frame};
+
+    fn partition(topic: &str, index: i32) -> TopicPartition {
+        TopicPartition::new(TopicName::new(topic).expect("legal"), PartitionIndex::new(index))
+    }
+
+    fn member() -> Identity {
+        Identity { member_id: "m1".into(), generation: 7 }
+    }
+
+    #[test]
+    fn both_requests_can_be_written_in_every_version_that_is_spoken() {
+        let offsets: Offsets = [(partition("flights", 0), Offset::new(5).into())].into();
+        for version in
+            api::served(ottla_protocol::ApiKey::OffsetCommit).expect("known").min..=COMMIT_VERSION_MAX
+        {
+            let instance_id = Some("till-1").filter(|_| version >= 7);
+            let request = commit_request("billing", instance_id, &member(), &offsets);
+            frame::encode_request(1, None, version, request)
+                .unwrap_or_else(|error| panic!("{version}: {error}"));
+        }
+        for version in
+            api::served(ottla_protocol::ApiKey::OffsetFetch).expect("known").min..=FETCH_VERSION_MAX
+        {
+            let request = fetch_request("billing", &member(), &[partition("flights", 0)], version);
+            frame::encode_request(1, None, version, request)
+                .unwrap_or_else(|error| panic!("{version}: {error}"));
+        }
+    }
+
+    #[test]
+    fn a_static_name_is_only_told_with_a_generation() {
+        let offsets = Offsets::new();
+        let told =
+            |identity| commit_request("billing", Some("till-1"), &identity, &offsets).group_instance_id;
+        assert!(told(member()).is_some());
+        assert!(told(Identity::none()).is_none());
+    }
+
+    #[test]
+    fn nothing_committed_is_none_and_an_error_is_the_partitions_own() {
+        let row = |index, committed_offset, error_code| OffsetFetchResponsePartitions {
+            partition_index: index,
+            committed_offset,
+            metadata: Some("".into()),
+            error_code,
+            ..Default::default()
+        };
+        let rows = vec![
+            row(0, 42, ErrorCode::NONE),
+            row(1, -1, ErrorCode::NONE),
+            row(2, -1, ErrorCode::UNSTABLE_OFFSET_COMMIT),
+        ];
+        let topic =
+            OffsetFetchResponseTopics { name: "flights".into(), partitions: rows, ..Default::default() };
+        let group = OffsetFetchResponseGroup { topics: vec![topic], ..Default::default() };
+        let mut response = OffsetFetchResponse { groups: vec![group], ..Default::default() };
+        let answers = fetched(&response).expect("no error of the whole");
+        let answers: Vec<_> = answers.into_iter().map(|(_, answer)| answer).collect();
+        let unstable = ErrorCode::UNSTABLE_OFFSET_COMMIT;
+        assert_eq!(answers, [Ok(Some(Offset::new(42).into())), Ok(None), Err(unstable)]);
+        response.groups[0].error_code = ErrorCode::NOT_COORDINATOR;
+        assert_eq!(fetched(&response), Err(ErrorCode::NOT_COORDINATOR));
+    }
+}

@@ -6,7 +6,10 @@
 use std::time::Duration;
 
 use ottla_protocol::codec::Str;
+use ottla_protocol::messages::heartbeat::HeartbeatRequest;
+use ottla_protocol::messages::join_group::JoinGroupRequest;
 use ottla_protocol::messages::leave_group::{LeaveGroupRequest, MemberIdentity};
+use ottla_protocol::messages::sync_group::SyncGroupRequest;
 
 use super::effect::{Answer, Question, Settings};
 use super::{Group, Inner};
@@ -38,14 +41,14 @@ pub(super) async fn ask(inner: &Inner, group: &Group, question: Question) -> Res
             let deadline = deadline.max(settings.rebalance_timeout + JOIN_GRACE);
             let sync = |version| {
                 let group_instance_id = request.group_instance_id.clone().filter(|_| version >= 3);
-                ottla_protocol::messages::sync_group::SyncGroupRequest { group_instance_id, ..request }
+                SyncGroupRequest { group_instance_id, ..request }
             };
             coordinator.call(own, SYNC_VERSION_MAX, sync, deadline).await.map(Answer::Sync)
         }
         Question::Heartbeat(request) => {
             let beat = |version| {
                 let group_instance_id = request.group_instance_id.clone().filter(|_| version >= 3);
-                ottla_protocol::messages::heartbeat::HeartbeatRequest { group_instance_id, ..request }
+                HeartbeatRequest { group_instance_id, ..request }
             };
             coordinator.call(own, HEARTBEAT_VERSION_MAX, beat, deadline).await.map(Answer::Heartbeat)
         }
@@ -62,12 +65,9 @@ pub(super) async fn ask(inner: &Inner, group: &Group, question: Question) -> Res
 }
 
 /// Brokers before version 5 know no static members.
-fn join_in(
-    version: i16,
-    request: ottla_protocol::messages::join_group::JoinGroupRequest,
-) -> ottla_protocol::messages::join_group::JoinGroupRequest {
+fn join_in(version: i16, request: JoinGroupRequest) -> JoinGroupRequest {
     let group_instance_id = request.group_instance_id.clone().filter(|_| version >= 5);
-    ottla_protocol::messages::join_group::JoinGroupRequest { group_instance_id, ..request }
+    JoinGroupRequest { group_instance_id, ..request }
 }
 
 /// From version 3 on members are listed, and up to 2 there is one.
