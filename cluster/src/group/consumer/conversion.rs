@@ -2,7 +2,7 @@
 //! down when the last such member is gone.
 //!
 //! Up: each classic member keeps what the leader assigned it, in the epoch that was the generation. Down: each keeps
-//! what it owns, in the generation that was the epoch, and the group rebalances.
+//! what it owns, in the generation that was its epoch, and the group rebalances.
 
 use std::collections::BTreeMap;
 
@@ -124,13 +124,15 @@ impl ConsumerGroup {
             && self.members.len() <= config.members_max
     }
 
-    /// The classic group that this one becomes, stable in a generation that is its epoch, and the records that say so.
+    /// The classic group that this one becomes, stable in a generation that its members know as their epoch, so that they
+    /// are told to join again and lose nothing; and the records that say so.
     pub(crate) fn downgrade<W>(&self, scene: &Scene<'_>) -> (ClassicGroup<W>, Vec<GroupRecord>) {
         let mut records = self.tombstones();
         let mut classic = ClassicGroup::new(self.id.clone(), scene.now.unix_ms);
         classic.state = ClassicState::Stable;
         classic.protocol_type = Some(CONSUMER.into());
-        classic.generation = self.epoch;
+        let epochs = self.members.values().map(|member| member.current.member_epoch);
+        classic.generation = epochs.max().unwrap_or(self.epoch);
         for member in self.members.values() {
             if let Some(member) = to_classic(member, scene, scene.now) {
                 if let Some(instance) = &member.instance_id {
