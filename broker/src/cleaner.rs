@@ -264,8 +264,8 @@ impl Cleaner {
             }
             Err(failure) => return give_up(&partition, &failure),
         }
-        // There may be more of it already, or it was stopped.
-        self.candidates.insert(id.clone(), Arc::clone(&partition));
+        // There may be more of it already, or it was stopped; unless another topic has its name by now.
+        self.candidates.entry(id.clone()).or_insert_with(|| Arc::clone(&partition));
     }
 
     fn rest(&mut self) {
