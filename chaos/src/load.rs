@@ -117,11 +117,6 @@ impl Load {
         Ok(count)
     }
 
-    /// How many batches of the most successful producer were acknowledged so far.
-    pub(crate) fn acknowledged_batches(&self) -> usize {
-        self.producers.iter().map(|producer| producer.acknowledged.len()).max().unwrap_or(0)
-    }
-
     /// How many records were acknowledged so far.
     pub(crate) fn acknowledged_count(&self) -> u64 {
         self.producers.iter().flat_map(|producer| &producer.acknowledged).map(|batch| batch.count).sum()
