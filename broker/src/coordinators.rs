@@ -220,11 +220,7 @@ impl GroupCoordinators {
         if let Some(host) = hosts.by_partition[partition].get() {
             return Ok(Arc::clone(host));
         }
-        let loading = begin_loading(core, hosts, topic, partition)?;
-        match time::timeout(LOADING_PATIENCE, loading).await {
-            Ok(loaded) => loaded.unwrap_or(Err(ErrorCode::COORDINATOR_NOT_AVAILABLE)),
-            Err(_elapsed) => Err(ErrorCode::COORDINATOR_LOAD_IN_PROGRESS),
-        }
+        as_long_as_is_decent(begin_loading(core, hosts, topic, partition)?).await
     }
 
     async fn load_once(&self, core: &Arc<Core>, led: Arc<Partition>) -> Result<Arc<GroupHost>, ErrorCode> {
@@ -257,6 +253,14 @@ impl GroupCoordinators {
 
 fn led(topic: &Topic, partition: usize) -> Result<&Arc<Partition>, ErrorCode> {
     topic.partition(i32::try_from(partition).unwrap_or(i32::MAX))
+}
+
+/// What came of a load; a client that would have to wait for long is told to ask again.
+async fn as_long_as_is_decent<T>(loading: JoinHandle<Result<T, ErrorCode>>) -> Result<T, ErrorCode> {
+    match time::timeout(LOADING_PATIENCE, loading).await {
+        Ok(loaded) => loaded.unwrap_or(Err(ErrorCode::COORDINATOR_NOT_AVAILABLE)),
+        Err(_elapsed) => Err(ErrorCode::COORDINATOR_LOAD_IN_PROGRESS),
+    }
 }
 
 /// Loads a partition in a task of its own, which goes on when whoever asked has gone.
@@ -329,6 +333,15 @@ mod tests {
         // "polygenelubricants".hashCode() is Integer.MIN_VALUE.
         assert_eq!(partition_of("polygenelubricants", 50), 0);
         assert_eq!(partition_of("größe", 50), (i64::from(java_hash("größe")) & 0x7fff_ffff) as usize % 50);
+    }
+
+    #[tokio::test]
+    async fn a_group_that_takes_long_to_load_is_in_progress_and_a_load_that_fails_says_why() {
+        let slow = tokio::spawn(std::future::pending::<Result<(), ErrorCode>>());
+        assert_eq!(as_long_as_is_decent(slow).await, Err(ErrorCode::COORDINATOR_LOAD_IN_PROGRESS));
+        let broken = tokio::spawn(async { Err::<(), _>(ErrorCode::COORDINATOR_NOT_AVAILABLE) });
+        assert_eq!(as_long_as_is_decent(broken).await, Err(ErrorCode::COORDINATOR_NOT_AVAILABLE));
+        assert_eq!(as_long_as_is_decent(tokio::spawn(async { Ok(7) })).await, Ok(7));
     }
 
     fn java_hash(text: &str) -> i32 {

@@ -244,3 +244,20 @@ fn a_stable_group_survives_a_restart_and_its_members_do_not_notice() {
     }
     assert_eq!(world.beat(1, &b), ErrorCode::UNKNOWN_MEMBER_ID);
 }
+
+#[test]
+fn a_cooperative_member_that_has_given_partitions_up_joins_again_and_the_others_with_it() {
+    let mut world = World::new(3_000);
+    let (a, b) = world.stable_pair();
+    // What it owns is part of what it tells the leader, so it now offers something else than before.
+    let without = JoinGroupRequest { protocols: vec![offer("range", "owns less")], ..request(&b) };
+    world.join("b", &without);
+    assert!(world.answer("b").is_none(), "it waits for the others");
+    assert_eq!(world.beat(1, &a), ErrorCode::REBALANCE_IN_PROGRESS);
+    world.join("a", &request(&a));
+    let leader = world.joined("a");
+    assert_eq!((leader.generation_id, world.joined("b").generation_id), (2, 2));
+    assert!(leader.members.iter().any(|member| member.metadata == "owns less"));
+    // Nobody lost its place: only the assignment is made anew.
+    assert_eq!((leader.leader, leader.members.len()), (a, 2));
+}
