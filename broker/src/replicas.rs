@@ -148,16 +148,19 @@ impl Replicas {
         Replica::Offline
     }
 
-    /// Tries again to make the logs that could not be made.
+    /// Tries again to make the logs that could not be made, up to the first that still cannot.
     fn make_unmade(&mut self, image: &Image) {
         if self.unmade.is_empty() {
             return;
         }
         let broker = self.dynamic_config(image);
-        for (id, index) in std::mem::take(&mut self.unmade) {
-            if let Some(topic) = image.topic_by_id(id) {
-                let opening = self.open_replica(topic, index, &config_of(&broker, image, topic));
-                self.take_in(id, index, opening);
+        while let Some((id, index)) = self.unmade.pop_first() {
+            let Some(topic) = image.topic_by_id(id) else { continue };
+            let opening = self.open_replica(topic, index, &config_of(&broker, image, topic));
+            let is_unmade = matches!(opening, Opening::Unmade);
+            self.take_in(id, index, opening);
+            if is_unmade {
+                return;
             }
         }
     }
@@ -269,12 +272,16 @@ impl Replicas {
         Partition::lead(id, log, Arc::clone(directory), config.clone(), now, start)
     }
 
-    /// The directory for the next new partition, which is counted in before another thread looks.
+    /// The directory for the next new partition, which is counted in before another thread looks: the emptiest of those
+    /// with room, else the emptiest of those that work at all.
     fn take_emptiest_directory(&self) -> &Arc<LogDirectory> {
         let _one_at_a_time = self.placing.lock();
-        let usable = self.directories.iter().filter(|directory| !directory.is_offline());
-        let emptiest =
-            usable.min_by_key(|directory| directory.partition_count()).unwrap_or(&self.directories[0]);
+        let usable = || self.directories.iter().filter(|directory| !directory.is_offline());
+        let roomy = usable().filter(|directory| directory.has_room_for(1));
+        let emptiest = roomy
+            .min_by_key(|directory| directory.partition_count())
+            .or_else(|| usable().min_by_key(|directory| directory.partition_count()))
+            .unwrap_or(&self.directories[0]);
         emptiest.count_partition();
         emptiest
     }

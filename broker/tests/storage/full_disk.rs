@@ -151,6 +151,18 @@ fn producers_are_refused_while_there_is_still_room_for_everything_else() {
 }
 
 #[test]
+fn new_partitions_go_to_a_disk_with_room() {
+    let (Some(full), Some(roomy)) = (SmallDisk::mount("1m"), SmallDisk::mount("24m")) else { return };
+    let dirs = format!("{},{}", full.path().display(), roomy.path().display());
+    let settings = [("ottla.log.dir.free.bytes.min", "4194304"), ("log.dirs", &*dirs)];
+    let broker = TestBroker::start_in(&full.path(), &settings).unwrap();
+    let mut client = broker.connect();
+    client.create_topic("placed", 4, &[]);
+    assert_eq!(client.append("placed", batch(&["a"])), 0);
+    assert!((0..4).all(|partition| roomy.path().join(format!("placed-{partition}")).exists()));
+}
+
+#[test]
 fn a_broker_killed_on_a_full_disk_starts_again_with_all_it_has_acknowledged() {
     let Some(disk) = SmallDisk::mount("8m") else { return };
     fs::create_dir(disk.path()).unwrap();
