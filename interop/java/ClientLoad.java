@@ -76,6 +76,15 @@ public final class ClientLoad {
 
     private void consume(Properties config) {
         config.put("enable.auto.commit", "false");
+        read(config, warm);
+        long cpu = cpuNanos();
+        long wall = System.nanoTime();
+        long bytes = read(config, warm + records);
+        report(warm + records, bytes, System.nanoTime() - wall, cpuNanos() - cpu);
+    }
+
+    /** The bytes of the first records of the topic's values, with a consumer of their own. */
+    private long read(Properties config, long count) {
         try (var consumer = new KafkaConsumer<>(config, new ByteArrayDeserializer(), new ByteArrayDeserializer())) {
             List<TopicPartition> partitions = consumer.partitionsFor(topic).stream()
                 .map(info -> new TopicPartition(topic, info.partition()))
@@ -84,26 +93,17 @@ public final class ClientLoad {
             consumer.seekToBeginning(partitions);
             long seen = 0;
             long bytes = 0;
-            long before = -1;
-            long wall = 0;
-            long cpu = 0;
-            while (seen < warm + records) {
+            while (seen < count) {
                 var polled = consumer.poll(Duration.ofSeconds(60));
                 if (polled.isEmpty()) {
                     throw new IllegalStateException("only " + seen + " records came");
-                }
-                if (before < 0 && seen >= warm) {
-                    before = seen;
-                    bytes = 0;
-                    cpu = cpuNanos();
-                    wall = System.nanoTime();
                 }
                 for (ConsumerRecord<byte[], byte[]> record : polled) {
                     bytes += record.value().length;
                     seen++;
                 }
             }
-            report(seen - before, bytes, System.nanoTime() - wall, cpuNanos() - cpu);
+            return bytes;
         }
     }
 
