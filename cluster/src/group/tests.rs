@@ -4,6 +4,7 @@ mod consumer;
 mod consumer_client;
 mod membership;
 mod migration;
+mod mixed_properties;
 mod offsets;
 mod properties;
 mod static_members;

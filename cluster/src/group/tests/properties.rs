@@ -14,7 +14,7 @@ use super::*;
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
 
 #[derive(Clone, Debug)]
-enum Event {
+pub(super) enum Event {
     /// A heartbeat, which joins if need be.
     Beat(usize),
     /// A heartbeat whose answer is lost.
@@ -32,7 +32,7 @@ enum Event {
     Restart,
 }
 
-fn event() -> impl Strategy<Value = Event> {
+pub(super) fn event() -> impl Strategy<Value = Event> {
     let client = 0..NAMES.len();
     prop_oneof![
         8 => client.clone().prop_map(Event::Beat),
@@ -49,8 +49,8 @@ fn event() -> impl Strategy<Value = Event> {
 
 /// A client, and what it was last told to own. As long as it has not done that it says nothing of what it owns; after an
 /// answer was lost it says all, as Kafka's clients do.
-struct Model {
-    client: Client,
+pub(super) struct Model {
+    pub(super) client: Client,
     told: Option<Vec<(&'static str, i32)>>,
     says_all: bool,
 }
@@ -79,14 +79,14 @@ impl Model {
     }
 }
 
-struct Play {
-    world: World,
-    models: Vec<Model>,
-    topics: [(&'static str, u32); 2],
+pub(super) struct Play {
+    pub(super) world: World,
+    pub(super) models: Vec<Model>,
+    pub(super) topics: [(&'static str, u32); 2],
 }
 
 impl Play {
-    fn new() -> Play {
+    pub(super) fn new() -> Play {
         let topics = [("t", 5), ("u", 2)];
         let mut world = World::with_topics(&topics);
         world.shard.config.consumer.members_max = 10;
@@ -98,7 +98,7 @@ impl Play {
         Play { world, models: NAMES.iter().enumerate().map(model).collect(), topics }
     }
 
-    fn carry_out(&mut self, event: &Event) {
+    pub(super) fn carry_out(&mut self, event: &Event) {
         match *event {
             Event::Beat(index) => self.beat(index, true),
             Event::BeatUnheard(index) => self.beat(index, false),
@@ -143,7 +143,7 @@ impl Play {
         }
     }
 
-    fn beat(&mut self, index: usize, heard: bool) {
+    pub(super) fn beat(&mut self, index: usize, heard: bool) {
         let model = &mut self.models[index];
         let request = model.next_request();
         let response = self.world.ask(&request);
@@ -166,7 +166,7 @@ impl Play {
         }
     }
 
-    fn obey(&mut self, index: usize) {
+    pub(super) fn obey(&mut self, index: usize) {
         let model = &mut self.models[index];
         if let Some(told) = model.told.take() {
             model.client.owned = told;
@@ -174,7 +174,7 @@ impl Play {
     }
 
     /// Whoever the coordinator has removed for its silence has noticed that by now.
-    fn forget_removed(&mut self) {
+    pub(super) fn forget_removed(&mut self) {
         let members: BTreeSet<Str> =
             self.world.described().members.into_iter().map(|member| member.member_id).collect();
         for model in &mut self.models {
@@ -184,7 +184,7 @@ impl Play {
         }
     }
 
-    fn check(&self) {
+    pub(super) fn check(&self) {
         let mut used = BTreeSet::new();
         for model in &self.models {
             for partition in &model.client.owned {
