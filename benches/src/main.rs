@@ -8,6 +8,7 @@ mod batch;
 mod catalogue;
 mod error;
 mod floor;
+mod instructions;
 mod machine;
 mod namespace;
 mod page;
@@ -52,6 +53,8 @@ enum Command {
     Clients(ClientsArgs),
     /// Measure what many partitions and connections cost one broker.
     Scale(ScaleArgs),
+    /// Count the broker's instructions for one request, under valgrind.
+    Instructions(RunArgs),
     /// Be one client (started by `clients`).
     #[command(hide = true)]
     ClientWorker(rows::clients::Job),
@@ -126,6 +129,7 @@ fn main() -> ExitCode {
         Command::Run(arguments) => run(&arguments),
         Command::Clients(arguments) => clients(&arguments),
         Command::Scale(arguments) => scale(&arguments),
+        Command::Instructions(arguments) => instructions(&arguments),
         Command::ClientWorker(job) => rows::clients::work(&job),
         Command::FloorServer { kind, address, file } => floor::serve(kind, address, &file),
         Command::Spin => loop {
@@ -195,6 +199,14 @@ fn scale(arguments: &ScaleArgs) -> Result<()> {
     scale::run(&machine, &plan.places, system, &counts, &run.results, &name)
 }
 
+/// The table beside the results' directory.
+fn instructions(arguments: &RunArgs) -> Result<()> {
+    let machine = Machine::describe("host network".to_owned());
+    let temporary = tempfile::tempdir().doing(|| "create a temporary directory".to_owned())?;
+    let plan = plan(arguments, temporary.path())?;
+    instructions::run(&machine, &plan.places, &arguments.results.with_file_name("instructions.md"))
+}
+
 fn plan(arguments: &RunArgs, temporary: &Path) -> Result<Plan> {
     let work_dir = arguments.work_dir.clone().unwrap_or_else(|| temporary.to_owned());
     Ok(Plan {
@@ -210,7 +222,7 @@ fn plan(arguments: &RunArgs, temporary: &Path) -> Result<Plan> {
 }
 
 fn measure(plan: &Plan, row: u8, spinners: bool) -> Result<Vec<Sample>> {
-    let _spinners = if spinners && matches!(row, 5 | 6 | 7) {
+    let _spinners = if spinners && matches!(row, 5..=7) {
         process::spinners(&plan.places.work_dir)?
     } else {
         Vec::new()

@@ -101,6 +101,16 @@ impl Launcher {
         ServerProcess::start(command, &self.dir.join("server.log"))
     }
 
+    /// Starts ottla below another program, such as valgrind, and returns at once.
+    pub(crate) fn spawn_under(&self, wrapper: &[&str]) -> Result<ServerProcess> {
+        let ottla = self.ottla_command();
+        let mut words =
+            wrapper.iter().map(std::ffi::OsStr::new).chain([ottla.get_program()]).chain(ottla.get_args());
+        let mut command = Command::new(words.next().unwrap_or_default());
+        command.args(words);
+        ServerProcess::start(command, &self.dir.join("server.log"))
+    }
+
     /// Starts the broker and waits until it accepts a connection.
     pub(crate) fn start(&self) -> Result<Broker> {
         let mut process = self.spawn()?;

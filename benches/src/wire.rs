@@ -1,4 +1,4 @@
-//! A raw, blocking Kafka connection: just the five requests that the instrument sends, in rigid versions that ottla
+//! A raw, blocking Kafka connection: just the few requests that the instrument sends, in rigid versions that ottla
 //! and Apache Kafka 4.x both serve. Hand-laid on purpose, as in [`crate::batch`]; it is not a client.
 
 use std::io::{Read, Write};
@@ -103,6 +103,12 @@ impl<'a> Fields<'a> {
         }
     }
 
+    fn string(&mut self) -> Result<String> {
+        let length = usize::try_from(self.i16()?).unwrap_or(0);
+        let text = String::from_utf8_lossy(self.0.get(..length).unwrap_or_default()).into_owned();
+        self.skip(length).map(|()| text)
+    }
+
     fn skip_string(&mut self) -> Result<()> {
         let length = self.i16()?;
         self.skip(usize::try_from(length).unwrap_or(0))
@@ -131,6 +137,14 @@ impl PreparedProduce {
         let at = self.frame.len() - self.batch.bytes.len() - 8;
         self.frame[at..at + 4].copy_from_slice(&partition.to_be_bytes());
     }
+}
+
+/// A member of a classic group.
+#[derive(Debug, Clone)]
+pub(crate) struct Member {
+    group: String,
+    generation: i32,
+    id: String,
 }
 
 /// What a fetch brought.
@@ -260,6 +274,58 @@ impl Connection {
                 }
                 other => return other,
             }
+        }
+    }
+
+    /// Becomes the only member of a group: FindCoordinator v1, JoinGroup v2, SyncGroup v1.
+    pub(crate) fn join_alone(&mut self, group: &str, patience: Duration) -> Result<Member> {
+        let deadline = Instant::now() + patience;
+        loop {
+            let mut frame = Frame::new(10, 1, self.next_correlation_id());
+            frame.string(group).i8(0);
+            let mut fields = Fields(self.call(frame)?);
+            fields.skip(4)?;
+            match fields.i16()? {
+                0 => break,
+                code if NOT_YET.contains(&code) && Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                code => return Err(BenchError::Refused { request: "FindCoordinator", code }),
+            }
+        }
+        let mut frame = Frame::new(11, 2, self.next_correlation_id());
+        frame.string(group).i32(300_000).i32(300_000).string("").string("consumer");
+        frame.i32(1).string("range").i32(0);
+        let mut fields = Fields(self.call(frame)?);
+        fields.skip(4)?;
+        match fields.i16()? {
+            0 => {}
+            code => return Err(BenchError::Refused { request: "JoinGroup", code }),
+        }
+        let generation = fields.i32()?;
+        fields.skip_string()?;
+        fields.skip_string()?;
+        let id = fields.string()?;
+        let member = Member { group: group.to_owned(), generation, id };
+        let mut frame = Frame::new(14, 1, self.next_correlation_id());
+        frame.string(group).i32(generation).string(&member.id).i32(1).string(&member.id).i32(0);
+        let mut fields = Fields(self.call(frame)?);
+        fields.skip(4)?;
+        match fields.i16()? {
+            0 => Ok(member),
+            code => Err(BenchError::Refused { request: "SyncGroup", code }),
+        }
+    }
+
+    /// Heartbeat v1.
+    pub(crate) fn heartbeat(&mut self, member: &Member) -> Result<()> {
+        let mut frame = Frame::new(12, 1, self.next_correlation_id());
+        frame.string(&member.group).i32(member.generation).string(&member.id);
+        let mut fields = Fields(self.call(frame)?);
+        fields.skip(4)?;
+        match fields.i16()? {
+            0 => Ok(()),
+            code => Err(BenchError::Refused { request: "Heartbeat", code }),
         }
     }
 
