@@ -3,8 +3,8 @@
 //!
 //! Start with [`Client::connect`]; from it come a [`Producer`], a [`Consumer`] and an [`Admin`]. It speaks Kafka's
 //! protocol to ottla and to Apache Kafka alike and is not tied to either. What to send, where to read, what an answer
-//! means is decided by plain structures without I/O or clocks (`producer::partition_queue`, `consumer::assignment`,
-//! `metadata`); thin async shells around them do what they say. No call panics on what a broker sends, every wait has a
+//! means is decided by plain structures without I/O or clocks (`producer::partition_queue`, `consumer::assignment`, the
+//! memberships of `consumer::group`, `metadata`); thin async shells around them do what they say. No call panics on what a broker sends, every wait has a
 //! deadline, every buffer a bound, and any future may be dropped at any time.
 
 mod admin;
