@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn other_lines_keep_every_word() {
-        assert_eq!(normalised("a\tGroupNotEmptyException", "x"), ["a GroupNotEmptyException"]);
+        assert_eq!(normalised("a\tGroupNotEmptyException", "127.0.0.1:5"), ["a GroupNotEmptyException"]);
     }
 
     #[test]
