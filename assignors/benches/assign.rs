@@ -1,8 +1,9 @@
 //! How long it takes to divide 10,000 partitions among 1,000 members; a rebalance waits for it. The bound is 50 ms.
 //!
-//! Four groups: `fresh`, where nobody holds anything; `leave`, where one of 1,001 members has gone; and `mixed`, where
+//! Five groups: `fresh`, where nobody holds anything; `leave`, where one of 1,001 members has gone; and `mixed`, where
 //! each member wants half of the topics, other halves than its neighbours, and one has gone; `racks`, as `leave` over
-//! three racks with one replica each.
+//! three racks with one replica each; `patchy`, where each member wants a few topics of very different sizes and every
+//! tenth member is a new one.
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use ottla_assignors::{Assignor, Member, Topic, TopicIndex};
@@ -39,6 +40,20 @@ fn after_leave<'a>(
     members
 }
 
+/// The same group with every tenth member new.
+fn after_replacement<'a>(
+    assignor: Assignor,
+    topics: &[Topic<'_>],
+    members: Vec<Member<'a>>,
+) -> Vec<Member<'a>> {
+    let mut members = after_leave(assignor, topics, members);
+    for member in members.iter_mut().step_by(10) {
+        member.owned.clear();
+        member.generation = None;
+    }
+    members
+}
+
 fn assign(criterion: &mut Criterion) {
     let names: Vec<String> = (0..TOPICS).map(|topic| format!("topic-{topic}")).collect();
     let topics: Vec<Topic<'_>> = names.iter().map(|name| Topic::new(name, PARTITIONS)).collect();
@@ -47,6 +62,9 @@ fn assign(criterion: &mut Criterion) {
     };
     let racked: Vec<Topic<'_>> =
         topics.iter().map(|topic| Topic { racks: in_racks(topic), ..topic.clone() }).collect();
+    let patchy: Vec<Topic<'_>> =
+        (0..TOPICS).zip(&names).map(|(topic, name)| Topic::new(name, 1 + topic * 2)).collect();
+    let few = |member: usize, topic: u32| (member * 31 + topic as usize * 17).is_multiple_of(23);
     let ids = ids(MEMBERS + 1);
     let all = |_: usize, _: u32| true;
     let half = |member: usize, topic: u32| (topic as usize + member) % 4 < 2;
@@ -69,6 +87,7 @@ fn assign(criterion: &mut Criterion) {
             ("leave", &topics, after_leave(assignor, &topics, members(&ids, all))),
             ("mixed", &topics, after_leave(assignor, &topics, members(&ids, half))),
             ("racks", &racked, after_leave(assignor, &racked, everywhere)),
+            ("patchy", &patchy, after_replacement(assignor, &patchy, members(&ids, few))),
         ];
         for (name, topics, members) in cases {
             group.bench_function(name, |bencher| {
