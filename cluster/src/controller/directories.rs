@@ -164,7 +164,7 @@ mod tests {
         let mut image = image();
         let absent = AbsentDirectory { id: id(2), path: Some("/d2".to_owned()), replica_count: 1 };
         let present = [directory(1), directory(3)];
-        assert_eq!(image.absent_directories(BROKER, &present), [absent.clone()]);
+        assert_eq!(image.absent_directories(BROKER, &present), std::slice::from_ref(&absent));
         image.apply(&image.register_directories(BROKER, &present).expect("news"));
         assert_eq!(image.absent_directories(BROKER, &present), [absent]);
         assert_eq!(image.register_directories(BROKER, &present), None, "nothing new");
