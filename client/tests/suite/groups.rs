@@ -19,6 +19,8 @@ pub(crate) async fn run(client: &Client) {
         committed_offsets_survive_the_consumer(client, protocol).await;
         members_share_the_partitions_and_take_over_from_who_leaves(client, protocol).await;
         rebalances::a_pattern_picks_up_new_topics(client, protocol).await;
+        rebalances::dropping_is_leaving(client, protocol).await;
+        rebalances::who_does_not_poll_leaves_and_comes_back(client, protocol).await;
         rebalances::a_static_member_comes_back_without_a_rebalance(client, protocol).await;
         rebalances::partitions_go_after_the_program_is_done_with_them(client, protocol, Assignor::Range)
             .await;

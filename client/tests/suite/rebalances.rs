@@ -210,3 +210,41 @@ pub(crate) async fn a_static_member_comes_back_without_a_rebalance(client: &Clie
         member.close().await.expect("left");
     }
 }
+
+/// A program that stops polling leaves in time, another takes over, and its next poll brings it back.
+pub(crate) async fn who_does_not_poll_leaves_and_comes_back(client: &Client, protocol: GroupProtocol) {
+    let topic = fresh_topic(client, "stalled", 2).await;
+    let impatient = ConsumerConfig { rebalance_timeout: Duration::from_secs(2), ..config(&topic, protocol) };
+    let (first, diary) = (client.consumer(impatient), Diary::default());
+    first.set_rebalance_listener(diary.clone()).expect("in a group");
+    let second = client.consumer(config(&topic, protocol));
+    for member in [&first, &second] {
+        member.subscribe([&topic]).expect("subscribed");
+    }
+    let members = [first.clone(), second.clone()];
+    until_divided(&members, &[1, 1]).await;
+    poll_until(&[&second], "taken over", || second.assignment().len() == 2).await;
+    assert_eq!(diary.entries().last(), Some(&("lost", 1)));
+    assert!(first.assignment().is_empty());
+    until_divided(&members, &[1, 1]).await;
+    for member in members {
+        member.close().await.expect("left");
+    }
+}
+
+/// A consumer that is dropped leaves in the background: nobody waits for its session to run out.
+pub(crate) async fn dropping_is_leaving(client: &Client, protocol: GroupProtocol) {
+    let topic = fresh_topic(client, "dropped", 2).await;
+    let patient = ConsumerConfig { session_timeout: Duration::from_secs(25), ..config(&topic, protocol) };
+    let members = [client.consumer(patient.clone()), client.consumer(patient)];
+    for member in &members {
+        member.subscribe([&topic]).expect("subscribed");
+    }
+    until_divided(&members, &[1, 1]).await;
+    let [stays, goes] = members;
+    let dropped = Instant::now();
+    drop(goes);
+    until_divided(std::slice::from_ref(&stays), &[2]).await;
+    assert!(dropped.elapsed() < Duration::from_secs(15), "{:?}", dropped.elapsed());
+    stays.close().await.expect("left");
+}
