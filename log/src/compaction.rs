@@ -117,7 +117,10 @@ impl Log {
         let Some(_one_at_a_time) = self.cleaning.try_lock() else {
             return Ok(Cleaned::default());
         };
-        // What was rolled is sealed by this, and no compacted segment lies above the recovery point on disk.
+        // The markers below the last stable offset become durable: were one lost, what its transaction has written would
+        // be undecided again, and the values before it gone. And what was rolled is sealed by this, so that no compacted
+        // segment lies above the recovery point on disk.
+        self.sync()?;
         self.checkpoint()?;
         self.shared.write_recovery_points()?;
         let mut cleaned = Cleaned::default();
@@ -188,14 +191,13 @@ impl Round<'_> {
         if from >= to {
             return Ok(());
         }
-        let aborted = log.transactions.all();
-        let (map, map_end) = self.read_keys(&segments, from, to, aborted.clone())?;
+        let (map, map_end) = self.read_keys(&segments, from, to)?;
         cleaned.keys = map.len();
         let count = facts.iter().take_while(|one| one.base_offset < map_end).count();
         let mut filter = BatchFilter {
             map: &map,
             map_end,
-            transactions: CleanedTransactions::new(aborted),
+            transactions: CleanedTransactions::new(log.transactions.all()),
             now_ms: self.settings.now_ms,
             delete_retention_ms: config.delete_retention_ms,
             dropped_markers: Vec::new(),
@@ -220,12 +222,12 @@ impl Round<'_> {
         segments: &[Arc<Segment>],
         from: Offset,
         to: Offset,
-        aborted: Vec<crate::txn_index::AbortedTransaction>,
     ) -> Result<(OffsetMap, Offset), Stop> {
         let CleanSettings { dedupe_buffer_bytes, load_factor, secret, .. } = self.settings;
         let keys_max = (to - from).get().cast_unsigned();
         let mut map = OffsetMap::new(dedupe_buffer_bytes, load_factor, keys_max, secret);
-        let mut transactions = CleanedTransactions::new(aborted);
+        // A marker below is not met, and what it has ended does not reach here.
+        let mut transactions = CleanedTransactions::new(self.log.aborted_transactions(from, to));
         let dirty = segments.iter().zip(segments.iter().skip(1).map(|next| next.base_offset()).chain([to]));
         for (segment, end) in dirty.filter(|(segment, end)| *end > from && segment.base_offset() < to) {
             let mut full_at = None;

@@ -159,6 +159,7 @@ impl Log {
             let snapshot = (!is_short).then(|| producer_snapshot::encode(writer.producers.entries()));
             (snapshot, self.log_end_offset())
         };
+        self.sync_transactions(self.segments.load().active())?;
         // Where there is no producer and little to read again, the last snapshot does.
         if let Some(snapshot) = snapshot.filter(|_| background.last_snapshot != Some(end)) {
             self.write_snapshot(&mut background, end, &snapshot)?;
@@ -203,11 +204,18 @@ impl Log {
                 return Ok(());
             };
             self.write_indexes(&segment)?;
+            // A replay that begins with the snapshot does not find the markers again.
+            self.sync_transactions(&segment)?;
             self.write_snapshot(background, offset, &snapshot)?;
             let mut writer = self.writer.lock();
             writer.sealing.retain(|sealing| !Arc::ptr_eq(&sealing.segment, &segment));
             self.replace_segment(&mut writer, segment.to_sealed());
         }
+    }
+
+    fn sync_transactions(&self, segment: &Segment) -> Result<(), LogError> {
+        let offsets = (segment.base_offset(), segment.end().1);
+        self.shared.durable(self.transactions.sync_file(self.storage(), &self.directory, offsets))
     }
 
     fn replace_segment(&self, _writer: &mut Writer, segment: Segment) {

@@ -13,7 +13,7 @@ use parking_lot::RwLock;
 
 use crate::error::LogError;
 use crate::segment::{segment_path, suffix};
-use crate::storage::{Access, Storage, read_file, remove_if_present, write_all_at};
+use crate::storage::{Access, Storage, read_file, remove_if_present, replace_file, write_all_at};
 
 /// Bytes of one entry.
 pub(crate) const TXN_INDEX_ENTRY_BYTES: usize = 34;
@@ -84,12 +84,25 @@ impl TxnIndex {
             if bytes.is_empty() {
                 return remove_if_present(storage, &path);
             }
-            let file = storage.open(&path, Access::Create)?;
-            file.truncate(0)?;
-            write_all_at(&*file, &mut [IoSlice::new(&bytes)], 0)?;
-            file.sync_data()
+            // Whole: what is older than the newest snapshot is found nowhere else.
+            replace_file(storage, &path, &bytes)
         };
         write().map_err(|error| LogError::io("write", &path, error))
+    }
+
+    /// Makes the file of the segment `[base, end)` durable, if it has one.
+    pub(crate) fn sync_file(
+        &self,
+        storage: &dyn Storage,
+        directory: &Path,
+        (base, end): (Offset, Offset),
+    ) -> Result<(), LogError> {
+        if self.entries.read().range(base..end).next().is_none() {
+            return Ok(());
+        }
+        let path = segment_path(directory, base, suffix::TXN_INDEX);
+        let synced = storage.open(&path, Access::Write).and_then(|file| file.sync_data());
+        synced.map_err(|error| LogError::io("sync", &path, error))
     }
 
     /// Forgets the transactions whose markers were at these offsets.

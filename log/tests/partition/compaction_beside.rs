@@ -9,7 +9,8 @@ use ottla_log::{Cleaned, Log, LogConfig, LogError};
 use ottla_protocol::Offset;
 
 use crate::compaction::{
-    DATA, Row, assert_sound, clean_at, compacted, fill, in_memory, keyed, row, rows, settings,
+    DATA, Row, assert_sound, clean_at, compacted, end_transaction, fill, in_memory, keyed, read_committed,
+    row, rows, settings, transactional,
 };
 use crate::fixture::{NOW_MS, Partition, flights, topic_id};
 
@@ -192,4 +193,23 @@ fn a_damaged_segment_is_told_and_left_alone() {
     assert!(matches!(failed, Err(LogError::Corrupt { .. })), "{failed:?}");
     let names = storage.list(path.parent().unwrap()).unwrap();
     assert!(names.iter().all(|entry| !entry.name.ends_with(".cleaned")), "{names:?}");
+}
+
+/// Found by the model: the newer value was durable, the marker that commits it was not.
+#[test]
+fn a_value_does_not_go_for_one_that_a_power_loss_makes_undecided_again() {
+    let faulty = FaultyStorage::new();
+    let storage: Arc<dyn Storage> = Arc::new(faulty.clone());
+    let partition = Partition::open(&storage, Path::new(DATA), compacted()).unwrap();
+    let log = &partition.log;
+    partition.append(keyed(&[("a", Some("old"))])).unwrap();
+    partition.append(transactional(1, 0, &[("a", Some("new"))])).unwrap();
+    log.roll(NOW_MS).unwrap();
+    end_transaction(log, 1, true).unwrap();
+    clean_at(log, NOW_MS).unwrap();
+    assert_eq!(rows(log), [row(1, "a", "new")]);
+    let lost: Arc<dyn Storage> = Arc::new(faulty.after_power_loss(|| 0));
+    let again = Partition::open(&lost, Path::new(DATA), compacted()).unwrap();
+    let (stable_end, committed) = read_committed(&again.log);
+    assert_eq!((stable_end, committed), (Offset::new(3), vec![row(1, "a", "new")]));
 }

@@ -1,21 +1,25 @@
-//! I16 by chance: random appends, tombstones, rolls, compactions and restarts beside a model, with a crash before each
-//! change of the disk.
+//! I16 by chance: random appends, tombstones, transactions, rolls, compactions and restarts beside a model, with a crash
+//! before each change of the disk.
 //!
 //! The model knows every record that was appended and how far they were made durable. Whatever happens, of each key the
-//! last record is there (a tombstone only until its time is over, and then nothing of the key), everything that is there
-//! was appended at that offset, and offsets grow. After a kill everything written is found, after a power loss a random
+//! last committed record is there (a tombstone only until its time is over, and then nothing of the key), everything that
+//! is there was appended at that offset, offsets grow, and who reads committed sees nothing of aborted transactions. After a kill everything written is found, after a power loss a random
 //! part of what was not synced is lost or torn.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
 use ottla_log::storage::{FaultyStorage, Storage};
-use ottla_log::{AppendError, LogConfig, LogError};
+use ottla_log::{AppendError, AppendOrigin, LogConfig, LogError, Stamp};
+use ottla_protocol::LeaderEpoch;
 use proptest::prelude::*;
 
-use crate::compaction::{DATA, assert_no_leftovers, assert_sound, clean_at, compacted, keyed, rows};
-use crate::fixture::{NOW_MS, Partition};
+use crate::compaction::{
+    DATA, assert_no_leftovers, assert_sound, clean_at, compacted, end_transaction, keyed, read_committed,
+    rows, transactional,
+};
+use crate::fixture::{NOW_MS, Partition, append_stamped};
 
 const RETENTION_MS: i64 = 1000;
 
@@ -23,6 +27,8 @@ const RETENTION_MS: i64 = 1000;
 enum Step {
     /// Records of these keys; a value of 0 is a tombstone.
     Append(Vec<(u8, u8)>),
+    /// The same by a producer, as a transaction that is committed or aborted.
+    Transact(i64, Vec<(u8, u8)>, bool),
     Roll,
     Sync,
     Checkpoint,
@@ -33,9 +39,11 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let record = (0u8..6, 0u8..4);
+    let records = || proptest::collection::vec((0u8..6, 0u8..4), 1..4);
     prop_oneof![
-        8 => proptest::collection::vec(record, 1..4).prop_map(Step::Append),
+        6 => records().prop_map(Step::Append),
+        3 => (1i64..3, records(), any::<bool>())
+            .prop_map(|(producer, records, is_commit)| Step::Transact(producer, records, is_commit)),
         3 => Just(Step::Roll),
         1 => Just(Step::Sync),
         1 => Just(Step::Checkpoint),
@@ -50,6 +58,8 @@ fn step() -> impl Strategy<Value = Step> {
 struct Model {
     /// Every record, by its offset.
     appended: BTreeMap<i64, (String, Option<String>)>,
+    /// Those of transactions that were, or would have been, aborted.
+    aborted: BTreeSet<i64>,
     end: i64,
     durable_end: i64,
     /// Below it no key may come twice.
@@ -60,9 +70,9 @@ struct Model {
 }
 
 impl Model {
-    /// The records below `end`, by key, the last of each.
+    /// The committed records below `end`, by key, the last of each.
     fn last_of_each_key(&self, end: i64) -> BTreeMap<&str, (i64, &Option<String>)> {
-        let below = self.appended.range(..end);
+        let below = self.appended.range(..end).filter(|(offset, _)| !self.aborted.contains(offset));
         below.map(|(offset, (key, value))| (key.as_str(), (*offset, value))).collect()
     }
 
@@ -74,7 +84,11 @@ impl Model {
             let appended = self.appended.get(offset);
             assert_eq!(appended, Some(&(key.clone(), value.clone())), "offset {offset}");
         }
-        for (key, (offset, value)) in self.last_of_each_key(end) {
+        let (stable_end, found) = read_committed(&partition.log);
+        for (offset, ..) in &found {
+            assert!(!self.aborted.contains(offset), "offset {offset} was aborted");
+        }
+        for (key, (offset, value)) in self.last_of_each_key(stable_end.get()) {
             if found.iter().any(|(found, ..)| *found == offset) {
                 continue;
             }
@@ -99,6 +113,7 @@ impl Model {
     fn forget_behind(&mut self, end: i64) {
         self.appended.split_off(&end);
         self.met_at.split_off(&end);
+        self.aborted.split_off(&end);
         self.end = end;
         self.durable_end = self.durable_end.min(end);
         self.clean_end = 0;
@@ -121,7 +136,17 @@ fn act(
     step: &Step,
 ) -> Result<(), LogError> {
     match step {
-        Step::Append(records) => append(partition, model, records),
+        Step::Append(records) => append(partition, model, records, None),
+        Step::Transact(producer, records, is_commit) => {
+            let base = model.end;
+            if !is_commit {
+                model.aborted.extend(base..base + records.len() as i64);
+            }
+            append(partition, model, records, Some(*producer))?;
+            end_transaction(&partition.log, *producer, *is_commit)?;
+            model.end += 1;
+            Ok(())
+        }
         Step::Roll => partition.log.roll(NOW_MS),
         Step::Sync => partition.log.sync().map(|end| model.durable_end = end.get()),
         Step::Checkpoint => partition.dir.checkpoint(),
@@ -158,7 +183,12 @@ fn reopen(partition: &mut Partition, faulty: &FaultyStorage) -> Result<Partition
     open(faulty)
 }
 
-fn append(partition: &Partition, model: &mut Model, records: &[(u8, u8)]) -> Result<(), LogError> {
+fn append(
+    partition: &Partition,
+    model: &mut Model,
+    records: &[(u8, u8)],
+    producer: Option<i64>,
+) -> Result<(), LogError> {
     let text = |(key, value): &(u8, u8)| {
         let value = (*value > 0).then(|| format!("{value}.{}", model.end));
         (format!("k{key}"), value)
@@ -169,7 +199,13 @@ fn append(partition: &Partition, model: &mut Model, records: &[(u8, u8)]) -> Res
     let base = model.end;
     // Also if the append fails: half of it may be on the disk, and a whole batch of it may be found.
     model.appended.extend((base..).zip(rows.iter().cloned()));
-    match partition.append(keyed(&borrowed)) {
+    let batch = match producer {
+        // A coordinator's sequences are not checked; those of a real producer would not survive a crash here.
+        Some(producer) => transactional(producer, base as i32, &borrowed),
+        None => keyed(&borrowed),
+    };
+    let stamp = Stamp { leader_epoch: LeaderEpoch::ZERO, now_ms: NOW_MS, origin: AppendOrigin::Coordinator };
+    match append_stamped(&partition.log, batch, stamp) {
         Ok(appended) => {
             assert_eq!(appended.base_offset.get(), base);
             model.end += rows.len() as i64;
@@ -190,6 +226,10 @@ fn work(faulty: &FaultyStorage, steps: &[Step]) -> Model {
     for step in steps {
         if let Err(error) = act(&mut partition, faulty, &mut model, step) {
             assert!(faulty.has_crashed(), "{step:?}: {error}");
+            return model;
+        }
+        if faulty.has_crashed() {
+            // What failed then was nothing that the caller had to hear of.
             return model;
         }
         model.check(&partition);

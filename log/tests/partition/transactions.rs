@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use ottla_log::storage::{MemoryStorage, Storage};
+use ottla_log::storage::{FaultyStorage, MemoryStorage, Storage};
 use ottla_log::{AppendError, AppendOrigin, LogConfig, Stamp};
 use ottla_protocol::records::{BatchProducer, Rules, ValidBatch, end_transaction_marker};
 use ottla_protocol::{LeaderEpoch, Offset, ProducerEpoch, ProducerId};
@@ -80,5 +80,26 @@ fn transactions_are_found_again_after_any_stop() {
         drop(again);
         let third = Partition::open(&storage, Path::new("/data"), config).unwrap();
         assert_eq!((stable(&third), aborted(&third)), (12, vec![(4, 7)]), "clean {clean}");
+    }
+}
+
+/// Found by the model of compaction: the file of aborted transactions was never synced, and the snapshot behind it was.
+#[test]
+fn an_abort_in_a_sealed_segment_outlives_a_power_loss() {
+    for is_clean in [true, false] {
+        let faulty = FaultyStorage::new();
+        let storage: Arc<dyn Storage> = Arc::new(faulty.clone());
+        let partition = Partition::open(&storage, Path::new("/data"), LogConfig::default()).unwrap();
+        partition.append(transactional_batch(1, 0, 0, 3)).unwrap();
+        end(&partition, 1, false, 0).unwrap();
+        if is_clean {
+            partition.dir.close().unwrap();
+        } else {
+            partition.log.roll(NOW_MS).unwrap();
+            partition.log.prepare_next().unwrap();
+        }
+        let lost: Arc<dyn Storage> = Arc::new(faulty.after_power_loss(|| 0));
+        let again = Partition::open(&lost, Path::new("/data"), LogConfig::default()).unwrap();
+        assert_eq!(aborted(&again), [(0, 3)], "clean {is_clean}");
     }
 }
