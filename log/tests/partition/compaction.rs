@@ -40,7 +40,11 @@ pub(crate) fn in_memory(config: LogConfig) -> (Arc<dyn Storage>, Partition) {
     (storage, partition)
 }
 
-fn builder_of(mut builder: BatchBuilder, timestamp: i64, records: &[(&str, Option<&str>)]) -> ValidBatch {
+pub(crate) fn builder_of(
+    mut builder: BatchBuilder,
+    timestamp: i64,
+    records: &[(&str, Option<&str>)],
+) -> ValidBatch {
     for (key, value) in records {
         builder.push(timestamp, Some(key.as_bytes()), value.map(str::as_bytes), &[]).unwrap();
     }
@@ -456,23 +460,6 @@ fn an_open_transaction_holds_compaction_back() {
     log.roll(NOW_MS).unwrap();
     clean_at(log, NOW_MS).unwrap();
     assert_eq!(rows(log).len(), 3);
-}
-
-#[test]
-fn deleting_by_age_and_compacting_go_together() {
-    let config = LogConfig { cleanup_delete: true, retention_ms: Some(1000), ..compacted() };
-    let (storage, partition) = in_memory(config);
-    let log = &partition.log;
-    fill(&partition, 10);
-    clean_at(log, NOW_MS).unwrap();
-    assert_eq!(rows(log).len(), 3);
-    let later = BatchBuilder::new(Compression::None);
-    partition.append(builder_of(later, NOW_MS + 5000, &[("z", Some("young"))])).unwrap();
-    log.retain(NOW_MS + 5001, log.log_end_offset()).unwrap();
-    assert_eq!(rows(log), [row(30, "z", "young")]);
-    assert_eq!(log.log_start_offset(), Offset::new(30));
-    assert!(clean_at(log, NOW_MS + 5001).unwrap().is_complete);
-    assert_sound(&*storage);
 }
 
 #[test]

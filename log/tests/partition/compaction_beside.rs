@@ -7,10 +7,11 @@ use bytes::Bytes;
 use ottla_log::storage::{FaultyStorage, Operation, RealStorage, Storage};
 use ottla_log::{Cleaned, Log, LogConfig, LogError};
 use ottla_protocol::Offset;
+use ottla_protocol::records::{BatchBuilder, Compression};
 
 use crate::compaction::{
-    DATA, Row, assert_sound, clean_at, compacted, end_transaction, fill, in_memory, keyed, read_committed,
-    row, rows, settings, transactional,
+    DATA, Row, assert_sound, builder_of, clean_at, compacted, end_transaction, fill, in_memory, keyed,
+    read_committed, row, rows, settings, transactional,
 };
 use crate::fixture::{NOW_MS, Partition, flights, topic_id};
 
@@ -212,4 +213,21 @@ fn a_value_does_not_go_for_one_that_a_power_loss_makes_undecided_again() {
     let again = Partition::open(&lost, Path::new(DATA), compacted()).unwrap();
     let (stable_end, committed) = read_committed(&again.log);
     assert_eq!((stable_end, committed), (Offset::new(3), vec![row(1, "a", "new")]));
+}
+
+#[test]
+fn deleting_by_age_and_compacting_go_together() {
+    let config = LogConfig { cleanup_delete: true, retention_ms: Some(1000), ..compacted() };
+    let (storage, partition) = in_memory(config);
+    let log = &partition.log;
+    fill(&partition, 10);
+    clean_at(log, NOW_MS).unwrap();
+    assert_eq!(rows(log).len(), 3);
+    let later = BatchBuilder::new(Compression::None);
+    partition.append(builder_of(later, NOW_MS + 5000, &[("z", Some("young"))])).unwrap();
+    log.retain(NOW_MS + 5001, log.log_end_offset()).unwrap();
+    assert_eq!(rows(log), [row(30, "z", "young")]);
+    assert_eq!(log.log_start_offset(), Offset::new(30));
+    assert!(clean_at(log, NOW_MS + 5001).unwrap().is_complete);
+    assert_sound(&*storage);
 }
