@@ -4,6 +4,8 @@
 //! This one logs in with SASL/PLAIN (KIP-43, KIP-152). With `OTTLA_BOOTSTRAP` and `OTTLA_LOGIN=user:password` it logs in
 //! to that cluster; otherwise to a gate of its own in front of a broker in this process, because that one asks nobody.
 
+#![allow(clippy::print_stdout, reason = "its output is the example")]
+
 use std::error::Error;
 use std::io;
 use std::sync::Arc;

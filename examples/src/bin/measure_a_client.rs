@@ -1,6 +1,8 @@
 //! How do I measure what my program does? Give the client an observer: it is told of every request, batch and fetch. One
 //! that adds up is there already; a program with a metrics library writes its own in a `match`.
 
+#![allow(clippy::print_stdout, reason = "its output is the example")]
+
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
