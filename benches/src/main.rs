@@ -222,11 +222,8 @@ fn plan(arguments: &RunArgs, temporary: &Path) -> Result<Plan> {
 }
 
 fn measure(plan: &Plan, row: u8, spinners: bool) -> Result<Vec<Sample>> {
-    let _spinners = if spinners && matches!(row, 5..=7) {
-        process::spinners(&plan.places.work_dir)?
-    } else {
-        Vec::new()
-    };
+    let _spinners =
+        if spinners && matches!(row, 5..=7) { process::spinners(&plan.places.work_dir)? } else { Vec::new() };
     match row {
         1 => rows::fetch::row_1(plan),
         2 => rows::produce::row_2(plan),
