@@ -18,6 +18,8 @@ pub(super) enum Reason {
     Frozen,
     /// It was thrown out.
     Lost,
+    /// It left in the middle of a rebalance.
+    Abandoned,
     /// Its last commit was refused, or got no answer.
     NotCommitted,
 }
@@ -164,6 +166,7 @@ fn reason(story: &Story, before: &Interval, now: &Interval, at: Moment) -> Reaso
         _ if frozen(before, now.from) || frozen(now, at) => Reason::Frozen,
         Released::Killed => Reason::Killed,
         Released::Lost => Reason::Lost,
+        Released::Abandoned => Reason::Abandoned,
         Released::Revoked | Released::Kept => Reason::NotCommitted,
     }
 }

@@ -14,6 +14,8 @@ pub(super) enum Released {
     Revoked,
     /// The member was thrown out.
     Lost,
+    /// The member left in the middle of a rebalance, which some clients do without a last commit.
+    Abandoned,
     /// The process was killed.
     Killed,
     /// The process ended by itself and still had it.
@@ -74,6 +76,7 @@ pub(super) fn judge(story: &Story) -> Owners {
 /// Follows one history.
 fn intervals_of(index: usize, life: &Life, owners: &mut Owners) {
     let mut open: BTreeMap<i32, (Moment, i32)> = BTreeMap::new();
+    let mut closing = false;
     let mut close = |open: &mut BTreeMap<i32, (Moment, i32)>, partition: i32, until, released| {
         let (from, generation) = open.remove(&partition)?;
         owners.intervals.push(Interval { life: index, partition, generation, from, until, released });
@@ -96,6 +99,11 @@ fn intervals_of(index: usize, life: &Life, owners: &mut Owners) {
                 continue;
             }
             Event::Revoked { partitions } => (Released::Revoked, partitions),
+            Event::Closing => {
+                closing = true;
+                continue;
+            }
+            Event::Lost { partitions } if closing => (Released::Abandoned, partitions),
             Event::Lost { partitions } => {
                 if !partitions.is_empty() && life.frozen.is_empty() {
                     owners.losses_without_a_fault += 1;
@@ -200,6 +208,7 @@ fn settled(story: &Story, owners: &mut Owners) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::history::Line;
     use super::super::tests::{assigned, died, life, lost, revoked, story};
     use super::*;
 
@@ -257,8 +266,10 @@ mod tests {
 
     #[test]
     fn a_member_thrown_out_for_nothing_is_counted() {
-        let owners = judge(&story(vec![life("a", vec![assigned(10, 1, &[0]), lost(20, &[0])])]));
-        assert_eq!(owners.losses_without_a_fault, 1);
+        let losses = |lines| judge(&story(vec![life("a", lines)])).losses_without_a_fault;
+        assert_eq!(losses(vec![assigned(10, 1, &[0]), lost(20, &[0])]), 1);
+        let closing = Line { at: 15, event: Event::Closing };
+        assert_eq!(losses(vec![assigned(10, 1, &[0]), closing, lost(20, &[0])]), 0, "it left by itself");
     }
 
     #[test]

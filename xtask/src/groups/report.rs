@@ -64,6 +64,7 @@ fn reasons(delivery: &delivery::Delivery) -> String {
         (Reason::Killed, "by killed members"),
         (Reason::Frozen, "by frozen ones"),
         (Reason::Lost, "by ones thrown out"),
+        (Reason::Abandoned, "by ones that left in a rebalance"),
         (Reason::NotCommitted, "after a refused commit"),
     ];
     let count = |reason| delivery.duplicates.get(&reason).copied().unwrap_or(0);
