@@ -17,6 +17,7 @@ mod listener;
 mod membership;
 mod offsets;
 mod partitions;
+mod poll_watch;
 mod question;
 mod sticky;
 mod subscription;

@@ -24,6 +24,7 @@ use ottla_protocol::{TopicName, TopicPartition};
 
 use super::effect::{Answer, Effect, Identity, Membership, Question, Settings, Taking, Topics};
 use super::partitions::by_topic;
+use super::poll_watch::PollWatch;
 use super::sticky::{self, Memory};
 use crate::error::ClientError;
 
@@ -82,14 +83,14 @@ pub(crate) struct Classic {
     session_ends: Instant,
     retry_at: Instant,
     attempts: u32,
-    polled_at: Instant,
-    is_stalled: bool,
+    polls: PollWatch,
     effects: Vec<Effect>,
 }
 
 impl Classic {
     pub(crate) fn new(settings: Settings, now: Instant) -> Self {
         Classic {
+            polls: PollWatch::new(now, settings.rebalance_timeout),
             settings,
             state: State::Out,
             wanted: None,
@@ -107,8 +108,6 @@ impl Classic {
             session_ends: now,
             retry_at: now,
             attempts: 0,
-            polled_at: now,
-            is_stalled: false,
             effects: Vec::new(),
         }
     }
@@ -229,7 +228,7 @@ impl Classic {
         {
             self.leave(departure);
         }
-        if self.state == State::Out && self.wanted.is_some() && !self.is_stalled {
+        if self.state == State::Out && self.wanted.is_some() && !self.polls.is_stalled() {
             self.rejoin();
         }
         if self.state == State::Stable && self.must_rejoin && self.jobs == 0 {
@@ -318,10 +317,6 @@ impl Classic {
             State::Preparing | State::Joining | State::Describing(_) | State::Syncing | State::Stable
         )
     }
-
-    fn poll_deadline(&self) -> Instant {
-        self.polled_at + self.settings.rebalance_timeout
-    }
 }
 
 impl Membership for Classic {
@@ -379,20 +374,12 @@ impl Membership for Classic {
     }
 
     fn polled(&mut self, now: Instant, at: Instant) {
-        self.polled_at = self.polled_at.max(at);
-        if now < self.poll_deadline() {
-            self.is_stalled = false;
-        }
+        self.polls.polled(now, at);
         self.advance(now);
     }
 
     fn tick(&mut self, now: Instant) {
-        if now >= self.poll_deadline() && !self.is_stalled && self.is_taking_part() {
-            tracing::warn!(
-                group = self.settings.group_id,
-                "the program did not poll within max.poll.interval.ms: it leaves the group until it does"
-            );
-            self.is_stalled = true;
+        if self.is_taking_part() && self.polls.has_become_late(now, &self.settings.group_id) {
             self.depart(Departure::Stalled);
         }
         self.advance(now);
@@ -400,8 +387,8 @@ impl Membership for Classic {
 
     fn next_wake(&self) -> Option<Instant> {
         let mut wakes = Vec::new();
-        if self.is_taking_part() && !self.is_stalled {
-            wakes.push(self.poll_deadline());
+        if self.is_taking_part() {
+            wakes.extend(self.polls.next_wake());
         }
         if self.state == State::Preparing && self.jobs == 0 && !self.is_asking {
             wakes.push(self.retry_at);
@@ -429,7 +416,7 @@ impl Membership for Classic {
     }
 
     fn awaits_poll(&self) -> bool {
-        self.is_stalled
+        self.polls.is_stalled()
     }
 
     fn take_effects(&mut self) -> Vec<Effect> {

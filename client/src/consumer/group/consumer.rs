@@ -21,6 +21,7 @@ use ottla_protocol::{ErrorCode, TopicId, TopicName};
 
 use self::reconciliation::{Ownership, listed};
 use super::effect::{Answer, Effect, Identity, Membership, Question, Settings, Taking, Topics};
+use super::poll_watch::PollWatch;
 use crate::error::ClientError;
 
 const HEARTBEAT: &str = "consumer group heartbeat";
@@ -79,8 +80,7 @@ pub(crate) struct ConsumerMembership {
     heartbeat_at: Instant,
     heartbeat_interval: Duration,
     attempts: u32,
-    polled_at: Instant,
-    is_stalled: bool,
+    polls: PollWatch,
     effects: Vec<Effect>,
 }
 
@@ -89,6 +89,7 @@ impl ConsumerMembership {
     pub(crate) fn new(settings: Settings, member_id: &str, now: Instant) -> Self {
         ConsumerMembership {
             heartbeat_interval: settings.heartbeat_interval,
+            polls: PollWatch::new(now, settings.rebalance_timeout),
             settings,
             state: State::Out,
             wanted: None,
@@ -101,8 +102,6 @@ impl ConsumerMembership {
             jobs: 0,
             heartbeat_at: now,
             attempts: 0,
-            polled_at: now,
-            is_stalled: false,
             effects: Vec::new(),
         }
     }
@@ -132,7 +131,7 @@ impl ConsumerMembership {
     }
 
     fn depart(&mut self) {
-        if self.is_stalled {
+        if self.polls.is_stalled() {
             // Who is too slow gets no time to finish.
             self.take_all(Taking::Lost);
             self.leave();
@@ -188,7 +187,7 @@ impl ConsumerMembership {
         if self.state == State::Departing && self.jobs == 0 {
             self.leave();
         }
-        if self.state == State::Out && self.wanted.is_some() && !self.is_stalled {
+        if self.state == State::Out && self.wanted.is_some() && !self.polls.is_stalled() {
             self.state = State::Joining;
             self.heartbeat_at = self.heartbeat_at.min(now);
         }
@@ -310,10 +309,6 @@ impl ConsumerMembership {
     fn is_taking_part(&self) -> bool {
         matches!(self.state, State::Joining | State::Member)
     }
-
-    fn poll_deadline(&self) -> Instant {
-        self.polled_at + self.settings.rebalance_timeout
-    }
 }
 
 impl Membership for ConsumerMembership {
@@ -358,20 +353,12 @@ impl Membership for ConsumerMembership {
     }
 
     fn polled(&mut self, now: Instant, at: Instant) {
-        self.polled_at = self.polled_at.max(at);
-        if now < self.poll_deadline() {
-            self.is_stalled = false;
-        }
+        self.polls.polled(now, at);
         self.advance(now);
     }
 
     fn tick(&mut self, now: Instant) {
-        if now >= self.poll_deadline() && !self.is_stalled && self.is_taking_part() {
-            tracing::warn!(
-                group = self.settings.group_id,
-                "the program did not poll within max.poll.interval.ms: it leaves the group until it does"
-            );
-            self.is_stalled = true;
+        if self.is_taking_part() && self.polls.has_become_late(now, &self.settings.group_id) {
             self.depart();
         }
         self.advance(now);
@@ -379,7 +366,7 @@ impl Membership for ConsumerMembership {
 
     fn next_wake(&self) -> Option<Instant> {
         let beats = matches!(self.state, State::Joining | State::Member | State::Departing);
-        let poll = (self.is_taking_part() && !self.is_stalled).then(|| self.poll_deadline());
+        let poll = self.polls.next_wake().filter(|_| self.is_taking_part());
         let heartbeat = (beats && !self.is_asking).then_some(self.heartbeat_at);
         poll.into_iter().chain(heartbeat).min()
     }
@@ -398,7 +385,7 @@ impl Membership for ConsumerMembership {
     }
 
     fn awaits_poll(&self) -> bool {
-        self.is_stalled
+        self.polls.is_stalled()
     }
 
     fn take_effects(&mut self) -> Vec<Effect> {
