@@ -130,14 +130,17 @@ fn check_blob<M: Message, O: Encodable + Decodable>() {
     for version in 0..=consumer_protocol::VERSION_MAX {
         for seed in 0..SEEDS {
             let message: M = dice::random(version, seed);
-            let ours = consumer_protocol::encode(message.clone(), version).unwrap();
+            let ours = consumer_protocol::encode(message.clone(), version).expect("it can be encoded");
             let mut body = ours.slice(2..);
-            let theirs = O::decode(&mut body, version).unwrap();
+            let theirs = O::decode(&mut body, version).expect("the other reads it");
             assert!(body.is_empty(), "v{version} seed {seed}: the oracle left {} bytes", body.len());
             let mut again = BytesMut::from(&version.to_be_bytes()[..]);
-            theirs.encode(&mut again, version).unwrap();
+            theirs.encode(&mut again, version).expect("the other writes it");
             assert_eq!(again, ours, "v{version} seed {seed}: the oracle encodes {message:?} differently");
-            assert_eq!(consumer_protocol::decode(again.freeze()).unwrap(), (version, message));
+            assert_eq!(
+                consumer_protocol::decode(again.freeze()).expect("it can be read"),
+                (version, message)
+            );
         }
     }
 }
