@@ -67,7 +67,7 @@ impl Partition {
         topic_partition: TopicPartition,
         log: Arc<Log>,
         directory: Arc<LogDirectory>,
-        config: PartitionConfig,
+        config: Arc<PartitionConfig>,
         now: Monotonic,
         start: LeaderStart,
     ) -> Arc<Partition> {
@@ -78,7 +78,7 @@ impl Partition {
             topic_partition,
             log,
             directory,
-            config: ArcSwap::from_pointee(config),
+            config: ArcSwap::new(config),
             leader_epoch,
             leading: Mutex::new(Leading { machine, unpublished_bytes: 0 }),
             waits,
@@ -297,11 +297,11 @@ impl Partition {
     }
 
     /// The topic's configuration changed.
-    pub(crate) fn update_config(self: &Arc<Self>, config: PartitionConfig) {
+    pub(crate) fn update_config(self: &Arc<Self>, config: Arc<PartitionConfig>) {
         self.log.update_config(config.log.clone());
         let mut leading = self.leading.lock();
         leading.machine.handle_config(config.min_insync_replicas, config.acknowledgement());
-        self.config.store(Arc::new(config));
+        self.config.store(config);
         self.carry_out(leading);
         if self.flushes_by_time() {
             self.watch();

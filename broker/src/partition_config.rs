@@ -3,16 +3,18 @@
 //! The table speaks Kafka's keys and the log its own types; neither knows the other, so the mapping is here, field by
 //! field and without defaults of its own.
 
+use std::sync::Arc;
+
 use ottla_cluster::config::{CompressionType, TimestampType, TopicConfig};
 use ottla_cluster::partition::Acknowledgement;
 use ottla_log::config::{LogConfig, MessageTimestampType};
 use ottla_protocol::records::{Codec, Compression};
 
-/// What a topic's configuration means to its partitions, resolved.
+/// What a topic's configuration means to its partitions, resolved. They share it.
 #[derive(Debug, Clone)]
 pub(crate) struct PartitionConfig {
     /// What the log needs to know.
-    pub(crate) log: LogConfig,
+    pub(crate) log: Arc<LogConfig>,
     /// `min.insync.replicas`.
     pub(crate) min_insync_replicas: usize,
     /// `compression.type`; `None` is `producer`: leave the batches as they come.
@@ -23,7 +25,7 @@ impl PartitionConfig {
     /// The same configuration in the words of log and leader.
     pub(crate) fn new(topic: &TopicConfig, producer_id_expiration_ms: u64) -> PartitionConfig {
         PartitionConfig {
-            log: log_config(topic, producer_id_expiration_ms),
+            log: Arc::new(log_config(topic, producer_id_expiration_ms)),
             min_insync_replicas: topic.min_insync_replicas as usize,
             compression: codec(topic),
         }

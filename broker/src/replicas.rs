@@ -115,7 +115,7 @@ impl Replicas {
     /// Opens the partitions that these topics lack beside those given, and puts the topics into the next table.
     fn open_topics(&mut self, image: &Image, topics: Vec<(&controller::Topic, Vec<Replica>)>) {
         let broker = self.dynamic_config(image);
-        let configs: Vec<PartitionConfig> =
+        let configs: Vec<Arc<PartitionConfig>> =
             topics.iter().map(|(topic, _)| config_of(&broker, image, topic)).collect();
         let missing = |(place, (topic, known)): (usize, &(&controller::Topic, Vec<Replica>))| {
             (known.len()..topic.partitions.len()).map(move |index| (place, index))
@@ -165,7 +165,12 @@ impl Replicas {
         }
     }
 
-    fn open_replica(&self, topic: &controller::Topic, index: usize, config: &PartitionConfig) -> Opening {
+    fn open_replica(
+        &self,
+        topic: &controller::Topic,
+        index: usize,
+        config: &Arc<PartitionConfig>,
+    ) -> Opening {
         let number = i32::try_from(index).expect("a topic has fewer partitions than that");
         let partition = TopicPartition::new(topic.name.clone(), PartitionIndex::new(number));
         match self.open_partition(&partition, topic.id, &topic.partitions[index], config) {
@@ -191,7 +196,7 @@ impl Replicas {
         partition: &TopicPartition,
         topic_id: TopicId,
         placed: &controller::Partition,
-        config: &PartitionConfig,
+        config: &Arc<PartitionConfig>,
     ) -> Result<Opening, OpenError> {
         let assigned = placed.directory_on(self.node_id);
         let found = self.found.get(partition).map_or(&[][..], Vec::as_slice);
@@ -233,7 +238,7 @@ impl Replicas {
         partition: &TopicPartition,
         topic_id: TopicId,
         id: DirectoryId,
-        config: &PartitionConfig,
+        config: &Arc<PartitionConfig>,
     ) -> Result<(&Arc<LogDirectory>, Arc<Log>), LogError> {
         let directory = self.directory(id).expect("it was found in a directory that is present");
         let now_ms = self.clock.wall_ms();
@@ -253,7 +258,7 @@ impl Replicas {
         placed: &controller::Partition,
         directory: &Arc<LogDirectory>,
         log: Arc<Log>,
-        config: &PartitionConfig,
+        config: &Arc<PartitionConfig>,
     ) -> Arc<Partition> {
         let start = LeaderStart {
             broker: self.node_id,
@@ -438,9 +443,10 @@ impl Follower for Replicas {
     }
 }
 
-fn config_of(broker: &BrokerConfig, image: &Image, topic: &controller::Topic) -> PartitionConfig {
+fn config_of(broker: &BrokerConfig, image: &Image, topic: &controller::Topic) -> Arc<PartitionConfig> {
     let own = image.configs(&ConfigResource::Topic(topic.name.clone()));
-    PartitionConfig::new(&TopicConfig::resolve(own, broker.layers()), broker.producer_id_expiration_ms)
+    let resolved = TopicConfig::resolve(own, broker.layers());
+    Arc::new(PartitionConfig::new(&resolved, broker.producer_id_expiration_ms))
 }
 
 /// Does the jobs `0..count` on as many threads as there are cores and returns what came of them, in order. A job that

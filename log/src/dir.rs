@@ -204,7 +204,7 @@ impl LogDir {
         &self,
         partition: &TopicPartition,
         topic_id: TopicId,
-        config: LogConfig,
+        config: impl Into<Arc<LogConfig>>,
         now_ms: i64,
     ) -> Result<Arc<Log>, LogError> {
         let directory = self.path().join(partition.to_string());
@@ -232,7 +232,7 @@ impl LogDir {
         &self,
         partition: &TopicPartition,
         topic_id: Option<TopicId>,
-        config: LogConfig,
+        config: impl Into<Arc<LogConfig>>,
         now_ms: i64,
     ) -> Result<(Arc<Log>, Recovery), LogError> {
         self.shared.check_alive()?;
@@ -257,7 +257,7 @@ impl LogDir {
         // The marker speaks for what was closed here, not for what somebody has brought from elsewhere since.
         let is_clean = self.was_clean && self.shared.recovery_point(partition).is_some();
         let (log, recovery) =
-            Log::open(partition.clone(), directory, self.shared.clone(), config, is_clean, now_ms)?;
+            Log::open(partition.clone(), directory, self.shared.clone(), config.into(), is_clean, now_ms)?;
         let log = Arc::new(log);
         match self.logs.lock().entry(partition.clone()) {
             std::collections::btree_map::Entry::Occupied(_) => {

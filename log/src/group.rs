@@ -368,7 +368,7 @@ mod tests {
         );
         let partition = TopicPartition::new(TopicName::new("t").unwrap(), PartitionIndex::new(0));
         let (log, _) =
-            Log::open(partition, "/d/t-0".into(), Arc::new(shared), LogConfig::default(), false, 0).unwrap();
+            Log::open(partition, "/d/t-0".into(), Arc::new(shared), Arc::default(), false, 0).unwrap();
         let mut builder = BatchBuilder::new(Compression::None);
         builder.push(0, None, Some(b"v"), &[]).unwrap();
         let batch = ValidBatch::check(builder.build(), &Rules::stored()).unwrap();

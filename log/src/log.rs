@@ -115,9 +115,9 @@ impl Log {
         self.config.load_full()
     }
 
-    /// Puts new settings in force for the next append, read and retention.
-    pub fn update_config(&self, config: LogConfig) {
-        self.config.store(Arc::new(config));
+    /// Puts new settings in force for the next append, read and retention. Partitions of a topic may share them.
+    pub fn update_config(&self, config: impl Into<Arc<LogConfig>>) {
+        self.config.store(config.into());
     }
 
     /// The latest leader epoch and where it begins.

@@ -37,7 +37,7 @@ impl Log {
         partition: TopicPartition,
         directory: PathBuf,
         shared: Arc<DirectoryState>,
-        config: LogConfig,
+        config: Arc<LogConfig>,
         is_clean: bool,
         now_ms: i64,
     ) -> Result<(Log, Recovery), LogError> {
@@ -85,7 +85,7 @@ impl Log {
             partition,
             directory,
             shared,
-            config: ArcSwap::from_pointee(config),
+            config: ArcSwap::new(config),
             segments: ArcSwap::from_pointee(segments),
             log_start: AtomicI64::new(log_start.get()),
             log_end: AtomicI64::new(log_end.get()),
