@@ -125,10 +125,12 @@ fn measure_partitions(
     let mut connection = broker.connect()?;
     connection.create_topic(topic, partitions, &[])?;
     let mut written = vec![Ledger::default(); usize::try_from(partitions).unwrap_or_default()];
-    let last = partitions - 1;
-    requests[0].address_to(last);
-    connection.produce_until_acked(&requests[0], Duration::from_secs(60))?;
-    written[last as usize].add(requests[0].batch.record_count, requests[0].batch.crc);
+    // Right after a creation a broker answers "not yet", partition by partition.
+    for partition in 0..partitions {
+        requests[0].address_to(partition);
+        connection.produce_until_acked(&requests[0], Duration::from_secs(60))?;
+        written[partition as usize].add(requests[0].batch.record_count, requests[0].batch.crc);
+    }
     let around = requests[0].batch.bytes.len() as u64 * u64::from(partitions.unsigned_abs());
     pump_in_turn(&mut connection, &mut requests, &mut written, around.max(warm_up_bytes(bytes)))?;
     let watch = Watch::start(&broker.process)?;
