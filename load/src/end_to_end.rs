@@ -38,7 +38,7 @@ pub fn end_to_end(run: &Arc<Run>, plan: &ProducePlan, reading: &ConsumePlan) -> 
         return Err(LoadError::Plan("end-to-end latency needs a rate to send at".to_owned()));
     };
     let mark: u64 = rand::random();
-    let mut threads = Vec::new();
+    let (mut readers, mut senders, mut threads) = (Vec::new(), Vec::new(), Vec::new());
     for index in 0..reading.clients {
         let (address, leaders) = reading.target.share(index, reading.clients);
         let positions =
@@ -50,8 +50,7 @@ pub fn end_to_end(run: &Arc<Run>, plan: &ProducePlan, reading: &ConsumePlan) -> 
             bytes_max: reading.fetch_bytes,
             mark,
         };
-        let run = Arc::clone(run);
-        threads.push(spawn("load-arrive", move || run.note(reader.read(&run)))?);
+        readers.push(reader);
     }
     for index in 0..plan.clients {
         let (address, leaders) = plan.target.share(index, plan.clients);
@@ -59,10 +58,17 @@ pub fn end_to_end(run: &Arc<Run>, plan: &ProducePlan, reading: &ConsumePlan) -> 
             wire: Wire::open(address)?,
             plan: plan.clone(),
             partitions: leaders.iter().map(|leader| leader.partition).collect(),
-            schedule: Schedule::new(run.starts(), records_per_second, index, plan.clients),
             mark,
         };
-        threads.extend(sender.start(run)?);
+        senders.push(sender);
+    }
+    for reader in readers {
+        let run = Arc::clone(run);
+        threads.push(spawn("load-arrive", move || run.note(reader.read(&run)))?);
+    }
+    for (index, sender) in senders.into_iter().enumerate() {
+        let schedule = Schedule::new(run.starts(), records_per_second, index, plan.clients);
+        threads.extend(sender.start(run, schedule)?);
     }
     Ok(threads)
 }
@@ -72,12 +78,11 @@ struct Sender {
     wire: Wire,
     plan: ProducePlan,
     partitions: Vec<i32>,
-    schedule: Schedule,
     mark: u64,
 }
 
 impl Sender {
-    fn start(mut self, run: &Arc<Run>) -> Result<[JoinHandle<()>; 2]> {
+    fn start(mut self, run: &Arc<Run>, schedule: Schedule) -> Result<[JoinHandle<()>; 2]> {
         let mut acks = self.wire.reader()?;
         let (read_run, send_run) = (Arc::clone(run), Arc::clone(run));
         let (sent, answers) = std::sync::mpsc::sync_channel::<()>(1 << 14);
@@ -94,20 +99,20 @@ impl Sender {
             read_run.note(read());
         });
         let sending = spawn("load-send", move || {
-            let outcome = self.send(&send_run, &sent);
+            let outcome = self.send(&send_run, schedule, &sent);
             send_run.note(outcome);
         });
         Ok([reading?, sending?])
     }
 
-    fn send(&mut self, run: &Run, sent: &std::sync::mpsc::SyncSender<()>) -> Result<()> {
+    fn send(&mut self, run: &Run, schedule: Schedule, sent: &std::sync::mpsc::SyncSender<()>) -> Result<()> {
         // A sleep may otherwise end 50 µs late, which would be counted against the broker.
         let _ = prctl::set_timerslack(1);
         let mut noise = SmallRng::seed_from_u64(self.mark);
         let mut value = Vec::new();
         let partitions = self.partitions.clone();
         for (number, partition) in (0u64..).zip(partitions.iter().cycle()) {
-            let due = self.schedule.due(number);
+            let due = schedule.due(number);
             fill(&mut value, &self.plan.shape, &mut noise);
             value.resize(value.len().max(STAMP_BYTES), 0);
             value[..8].copy_from_slice(&self.mark.to_be_bytes());

@@ -42,11 +42,11 @@ struct Sent {
 /// # Errors
 /// When a connection cannot be made or the plan makes no sense.
 pub fn produce(run: &Arc<Run>, plan: &ProducePlan) -> Result<Vec<JoinHandle<()>>> {
-    let clients = (0..plan.clients).map(|index| Client::connect(run, plan, index));
+    let clients = (0..plan.clients).map(|index| Client::connect(plan, index));
     let clients = clients.collect::<Result<Vec<_>>>()?;
     let mut threads = Vec::new();
-    for client in clients {
-        threads.extend(client.start(run)?);
+    for (index, client) in clients.into_iter().enumerate() {
+        threads.extend(client.start(run, plan, index)?);
     }
     Ok(threads)
 }
@@ -57,7 +57,6 @@ struct Client {
     requests: Vec<Prepared>,
     partitions: Vec<i32>,
     acks: Acks,
-    rhythm: Rhythm,
 }
 
 /// What makes the sender wait.
@@ -78,34 +77,39 @@ impl Rhythm {
 }
 
 impl Client {
-    fn connect(run: &Run, plan: &ProducePlan, index: usize) -> Result<Client> {
+    fn connect(plan: &ProducePlan, index: usize) -> Result<Client> {
         let (address, leaders) = plan.target.share(index, plan.clients);
         let partitions = leaders.iter().map(|leader| leader.partition).collect();
         let requests = prepare(&plan.target.topic, plan.acks, &plan.shape, index)?;
-        let rhythm = match plan.pace {
+        Ok(Client { wire: Wire::open(address)?, requests, partitions, acks: plan.acks })
+    }
+
+    /// The clock has begun by now.
+    fn rhythm(&self, run: &Run, plan: &ProducePlan, index: usize) -> Rhythm {
+        match plan.pace {
             Pace::Closed { in_flight } => Rhythm::Answers { in_flight: in_flight.max(1) },
             Pace::Open { records_per_second } => {
-                let records: u64 = requests.iter().map(|request| request.records).sum();
-                let per_request = records as f64 / requests.len() as f64;
+                let records: u64 = self.requests.iter().map(|request| request.records).sum();
+                let per_request = records as f64 / self.requests.len() as f64;
                 let rate = records_per_second / per_request;
                 Rhythm::Clock(Schedule::new(run.starts(), rate, index, plan.clients))
             }
-        };
-        Ok(Client { wire: Wire::open(address)?, requests, partitions, acks: plan.acks, rhythm })
+        }
     }
 
-    fn start(self, run: &Arc<Run>) -> Result<[JoinHandle<()>; 2]> {
+    fn start(self, run: &Arc<Run>, plan: &ProducePlan, index: usize) -> Result<[JoinHandle<()>; 2]> {
         let mut reader = self.wire.reader()?;
-        let waiting = match self.rhythm {
+        let rhythm = self.rhythm(run, plan, index);
+        let waiting = match rhythm {
             Rhythm::Answers { in_flight } => in_flight,
             Rhythm::Clock(_) => WAITING_MAX,
         };
         let (sent, answered) = sync_channel::<Sent>(waiting);
-        let (tokens, free) = match self.rhythm {
+        let (tokens, free) = match rhythm {
             Rhythm::Answers { in_flight } => sync_channel::<()>(in_flight),
             Rhythm::Clock(_) => sync_channel(1),
         };
-        if let Rhythm::Answers { in_flight } = self.rhythm {
+        if let Rhythm::Answers { in_flight } = rhythm {
             (0..in_flight).for_each(|_| tokens.try_send(()).unwrap_or_default());
         }
         let acks = self.acks;
@@ -122,21 +126,27 @@ impl Client {
             read_run.note(outcome);
         });
         let sending = spawn("load-send", move || {
-            let outcome = self.send(&send_run, &sent, &free);
+            let outcome = self.send(&send_run, rhythm, &sent, &free);
             send_run.note(outcome.map(|unsent| send_tally.lock().unanswered += unsent));
         });
         Ok([reading?, sending?])
     }
 
     /// Sends until the run is over; how many requests were due by then and could not be sent.
-    fn send(mut self, run: &Run, sent: &SyncSender<Sent>, free: &Receiver<()>) -> Result<u64> {
+    fn send(
+        mut self,
+        run: &Run,
+        rhythm: Rhythm,
+        sent: &SyncSender<Sent>,
+        free: &Receiver<()>,
+    ) -> Result<u64> {
         // A sleep may otherwise end 50 µs late, which would be counted against the broker.
         let _ = prctl::set_timerslack(1);
         let mut partitions = self.partitions.iter().copied().cycle();
         sleep_until(run, run.starts());
         let mut number = 0;
         loop {
-            let due = match self.rhythm {
+            let due = match rhythm {
                 Rhythm::Answers { .. } => match free.recv() {
                     Ok(()) => Instant::now(),
                     // The reader has failed, and said so.
@@ -147,7 +157,7 @@ impl Client {
             sleep_until(run, due);
             let now = Instant::now();
             if run.is_over(due.max(now)) {
-                return Ok(self.rhythm.due_before(run.ends().min(now)).saturating_sub(number));
+                return Ok(rhythm.due_before(run.ends().min(now)).saturating_sub(number));
             }
             let turn = number as usize % self.requests.len();
             let request = &mut self.requests[turn];

@@ -3,8 +3,8 @@
 //! Each worker has a tally of its own behind a lock that only the reporter contends for, once a second. The first worker
 //! that fails stops all; what was counted stays.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -16,9 +16,8 @@ use crate::tally::Tally;
 /// See the module.
 #[derive(Debug)]
 pub struct Run {
-    starts: Instant,
-    measures: Instant,
-    ends: Instant,
+    window: Window,
+    starts: OnceLock<Instant>,
     stopped: AtomicBool,
     stopped_at: Mutex<Option<Instant>>,
     tallies: Mutex<Vec<Arc<Mutex<Tally>>>>,
@@ -26,14 +25,12 @@ pub struct Run {
 }
 
 impl Run {
-    /// A run whose clock starts a moment from now, when its workers are connected.
+    /// A run whose clock stands still until a worker first asks for it, which is when all of them are connected: a
+    /// thousand connections may take longer than the run.
     pub fn new(window: Window) -> Arc<Run> {
-        let starts = Instant::now() + Duration::from_millis(50);
-        let measures = starts + window.warm_up;
         Arc::new(Run {
-            starts,
-            measures,
-            ends: measures + window.measured,
+            window,
+            starts: OnceLock::new(),
             stopped: AtomicBool::new(false),
             stopped_at: Mutex::new(None),
             tallies: Mutex::default(),
@@ -43,22 +40,27 @@ impl Run {
 
     /// When the first request goes out.
     pub(crate) fn starts(&self) -> Instant {
-        self.starts
+        *self.starts.get_or_init(|| Instant::now() + Duration::from_millis(50))
+    }
+
+    /// When counting begins.
+    fn measures(&self) -> Instant {
+        self.starts() + self.window.warm_up
     }
 
     /// When the last request goes out.
     pub(crate) fn ends(&self) -> Instant {
-        self.ends
+        self.measures() + self.window.measured
     }
 
     /// Whether what happens at `at` counts.
     pub(crate) fn counts(&self, at: Instant) -> bool {
-        at >= self.measures && at < self.ends
+        at >= self.measures() && at < self.ends()
     }
 
     /// Whether nothing more is to be begun at `at`.
     pub(crate) fn is_over(&self, at: Instant) -> bool {
-        at >= self.ends || self.is_stopped()
+        at >= self.ends() || self.is_stopped()
     }
 
     /// Whether somebody stopped it before its end.
@@ -75,13 +77,13 @@ impl Run {
 
     /// How long it has measured until now.
     pub fn measured(&self) -> Duration {
-        let until = self.stopped_at.lock().unwrap_or_else(Instant::now).min(self.ends);
-        until.saturating_duration_since(self.measures)
+        let until = self.stopped_at.lock().unwrap_or_else(Instant::now).min(self.ends());
+        until.saturating_duration_since(self.measures())
     }
 
     /// Whether the warm-up is over.
     pub fn is_measuring(&self) -> bool {
-        Instant::now() >= self.measures
+        Instant::now() >= self.measures()
     }
 
     /// What has been counted so far, over all workers.
