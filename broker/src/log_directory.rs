@@ -144,6 +144,10 @@ impl LogDirectory {
 
     /// Notes a failure; one that the directory does not survive takes it offline, which is said once in the log.
     pub(crate) fn note_failure(&self, failure: &LogError) {
+        if matches!(failure, LogError::Closed) {
+            // The log was deleted while something was still queued for it.
+            return;
+        }
         let directory = self.dir.path().display();
         if !matches!(failure, LogError::DirectoryDead(_)) && !self.dir.is_dead() {
             warn!(%directory, error = %failure, "background work on a log failed");

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use ottla_protocol::Offset;
+use parking_lot::MutexGuard;
 
 use crate::error::LogError;
 use crate::log::{LEADER_EPOCHS, Log};
@@ -95,9 +96,18 @@ impl Log {
     ///
     /// # Errors
     /// After a failed fsync the whole directory is offline until the process ends: the kernel tells of lost pages once.
+    /// `Closed` if the log was deleted meanwhile, which is no failure.
     pub fn sync(&self) -> Result<Offset, LogError> {
-        let _one_at_a_time = self.syncing.lock();
+        let syncing = self.syncing.lock();
         self.shared.check_alive()?;
+        if self.durable_end_offset() < self.log_end_offset() {
+            // Its files may have another name by now, and what has its old name is another log's.
+            self.check_open()?;
+        }
+        self.sync_segments(&syncing)
+    }
+
+    fn sync_segments(&self, _one_at_a_time: &MutexGuard<'_, ()>) -> Result<Offset, LogError> {
         let (durable, end) = (self.durable_end_offset(), self.log_end_offset());
         if durable >= end {
             return Ok(durable);
@@ -151,7 +161,7 @@ impl Log {
             writer.refusal = Some(LogError::Closed);
         }
         self.seal_rolled(&mut background)?;
-        self.sync()?;
+        self.sync_segments(&self.syncing.lock())?;
         let (snapshot, end) = {
             let writer = self.writer.lock();
             writer.active.time_index().append_if_later(writer.largest);
@@ -178,10 +188,12 @@ impl Log {
             .map_err(|error| self.io("remove", &self.directory.join(NEXT_PREPARED), error))
     }
 
-    /// For a log that is deleted: nothing is written any more, and nothing is made durable.
+    /// For a log that is deleted: nothing is written any more, and nothing is made durable. What is at work on its files
+    /// has ended when this returns.
     pub(crate) fn refuse_further_appends(&self) {
         let _background = self.background.lock();
         self.writer.lock().refusal = Some(LogError::Closed);
+        let _syncing = self.syncing.lock();
     }
 
     pub(crate) fn check_open(&self) -> Result<(), LogError> {

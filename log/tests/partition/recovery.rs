@@ -359,6 +359,28 @@ fn a_deleted_partition_is_renamed_and_removed_after_its_delay() {
     assert_eq!(log.log_end_offset(), Offset::ZERO);
 }
 
+/// Found by CI: the cleaner (or a flush) of a topic that was deleted under it missed the files, took that for a failed
+/// fsync, and the whole directory went offline.
+#[test]
+fn a_sync_that_comes_after_the_deletion_is_no_failed_fsync() {
+    for makes_new_one in [false, true] {
+        let storage = storage();
+        let partition = open(&storage);
+        fill(&partition);
+        partition.dir.delete_log(&flights(), NOW_MS).unwrap();
+        let create = || partition.dir.create_log(&flights(), topic_id(), LogConfig::default(), NOW_MS);
+        if makes_new_one {
+            create().unwrap();
+        }
+        assert!(matches!(partition.log.sync(), Err(LogError::Closed)));
+        assert!(matches!(partition.log.checkpoint(), Err(LogError::Closed)));
+        assert!(!partition.dir.is_dead());
+        if !makes_new_one {
+            create().unwrap();
+        }
+    }
+}
+
 #[test]
 fn a_partition_that_was_not_opened_after_a_kill_is_not_called_clean() {
     let storage = storage();
