@@ -20,6 +20,7 @@ mod scale;
 mod stats;
 mod system;
 mod warm;
+mod watch;
 mod wire;
 
 use std::net::SocketAddr;

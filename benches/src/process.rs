@@ -5,7 +5,9 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::{Signal, kill};
+use nix::sys::time::TimeVal;
 use nix::unistd::Pid;
 
 use crate::error::{BenchError, Doing, Result};
@@ -97,16 +99,12 @@ impl ServerProcess {
 
     /// What the process holds in memory.
     pub(crate) fn memory(&self) -> Result<MemoryMib> {
-        let path = format!("/proc/{}/status", self.child.id());
-        let status = fs::read_to_string(&path).doing(|| format!("read {path}"))?;
-        let field = |name: &str| {
-            let line = status.lines().find(|line| line.starts_with(name))?;
-            line.split_whitespace().nth(1)?.parse::<f64>().ok()
-        };
-        Ok(MemoryMib {
-            rss_anon: field("RssAnon:").unwrap_or(0.0) / 1024.0,
-            high_water: field("VmHWM:").unwrap_or(0.0) / 1024.0,
-        })
+        memory_of(self.child.id())
+    }
+
+    /// Its number.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 }
 
@@ -129,9 +127,25 @@ pub(crate) fn cpu_s_of(pid: u32) -> Result<f64> {
     Ok((ticks(11) + ticks(12)) / TICKS_PER_SECOND)
 }
 
-/// CPU seconds used so far by this process and by every child that it has now.
+/// What a process holds in memory.
+pub(crate) fn memory_of(pid: u32) -> Result<MemoryMib> {
+    let path = format!("/proc/{pid}/status");
+    let status = fs::read_to_string(&path).doing(|| format!("read {path}"))?;
+    let field = |name: &str| {
+        let line = status.lines().find(|line| line.starts_with(name))?;
+        line.split_whitespace().nth(1)?.parse::<f64>().ok()
+    };
+    Ok(MemoryMib {
+        rss_anon: field("RssAnon:").unwrap_or(0.0) / 1024.0,
+        high_water: field("VmHWM:").unwrap_or(0.0) / 1024.0,
+    })
+}
+
+/// CPU seconds used so far by this process, by every child that it has now, and by those that have ended.
 pub(crate) fn family_cpu_s() -> Result<f64> {
-    let mut total = cpu_s_of(std::process::id())?;
+    let ended = getrusage(UsageWho::RUSAGE_CHILDREN).doing(|| "ask for the processor time".to_owned())?;
+    let seconds = |time: TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
+    let mut total = cpu_s_of(std::process::id())? + seconds(ended.user_time()) + seconds(ended.system_time());
     let tasks = fs::read_dir("/proc/self/task").doing(|| "read /proc/self/task".to_owned())?;
     for task in tasks.flatten() {
         let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();

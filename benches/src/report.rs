@@ -13,7 +13,7 @@ use crate::catalogue::{Against, CATALOGUE, Entry, Target};
 use crate::error::{Doing, Result};
 use crate::machine::Machine;
 use crate::plot;
-use crate::rows::{Row, Sample};
+use crate::rows::{Life, Row, Sample};
 use crate::stats::{Spread, spread};
 use crate::system::System;
 
@@ -95,7 +95,8 @@ pub(crate) fn describe_machine(machine: &Machine) -> String {
 
 /// All counted samples of a row, and those of them that are to be used: the quiet ones, if every system has some.
 pub(crate) fn quiet_of(samples: &[Sample], row: Row) -> (Vec<&Sample>, Vec<&Sample>) {
-    let all: Vec<&Sample> = samples.iter().filter(|sample| sample.row == row && sample.round > 0).collect();
+    let all: Vec<&Sample> =
+        samples.iter().filter(|sample| sample.row == row && sample.life != Life::Fresh).collect();
     let is_quiet = |sample: &&&Sample| sample.foreign_share <= FOREIGN_SHARE_MAX;
     let quiet: Vec<&Sample> = all.iter().filter(is_quiet).copied().collect();
     let is_enough = systems_of(&all).iter().all(|of| quiet.iter().any(|sample| sample.system == *of));
@@ -213,7 +214,15 @@ mod tests {
     use super::*;
 
     fn sample(system: System, round: u32, figure: f64, foreign_share: f64) -> Sample {
-        Sample { row: Row(1), system, round, figures: BTreeMap::from([("MB/s", figure)]), foreign_share }
+        let life = Life::Warm;
+        Sample {
+            row: Row(1),
+            system,
+            round,
+            life,
+            figures: BTreeMap::from([("MB/s", figure)]),
+            foreign_share,
+        }
     }
 
     #[test]

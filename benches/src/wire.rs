@@ -176,12 +176,13 @@ impl Connection {
         self.correlation_id
     }
 
-    fn send(&mut self, frame: &[u8]) -> Result<()> {
+    /// Sends a frame without waiting.
+    pub(crate) fn send(&mut self, frame: &[u8]) -> Result<()> {
         self.stream.write_all(frame).doing(|| "send a request".to_owned())
     }
 
     /// Reads one response frame; returns its length. Its bytes are in `self.reply`.
-    fn receive(&mut self) -> Result<usize> {
+    pub(crate) fn receive(&mut self) -> Result<usize> {
         let mut head = [0u8; 4];
         self.stream.read_exact(&mut head).doing(|| "read a response".to_owned())?;
         let length = u32::from_be_bytes(head) as usize;

@@ -14,8 +14,6 @@ mod table;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use nix::sys::resource::{UsageWho, getrusage};
-use nix::sys::time::TimeVal;
 use ottla_client::NewTopic;
 use serde::Serialize;
 
@@ -24,8 +22,8 @@ pub(crate) use self::job::{Client, Job};
 pub(crate) use self::table::publish;
 use super::Plan;
 use crate::error::{BenchError, Doing, Result};
-use crate::machine::MachineCpu;
 use crate::system::{Broker, Launcher, Meanwhile, System};
+use crate::watch::Watch;
 
 /// Partitions of each topic.
 const PARTITIONS: i32 = 4;
@@ -130,10 +128,9 @@ impl Bench<'_> {
     }
 
     fn sample(&self, broker: &mut Broker, round: u32, job: &Job) -> Result<ClientSample> {
-        let (machine, own) = (MachineCpu::now(), children_cpu_s()? + broker.process.cpu_s()?);
+        let watch = Watch::start(&broker.process)?;
         let report = self.run(job)?;
-        let own = children_cpu_s()? + broker.process.cpu_s()? - own;
-        let foreign_share = machine.foreign_share_since(own);
+        let foreign_share = watch.stop(&broker.process)?.foreign_share;
         if report.records == 0 || report.bytes != report.records * job.value_bytes as u64 {
             return Err(BenchError::Void(format!("{} {}: {report}", job.client, job.action)));
         }
@@ -201,13 +198,6 @@ impl Bench<'_> {
         }
         Err(BenchError::Server(String::from_utf8_lossy(&output.stderr).into_owned()))
     }
-}
-
-/// Processor time of all children that have ended.
-fn children_cpu_s() -> Result<f64> {
-    let usage = getrusage(UsageWho::RUSAGE_CHILDREN).doing(|| "ask for the processor time".to_owned())?;
-    let seconds = |time: TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
-    Ok(seconds(usage.user_time()) + seconds(usage.system_time()))
 }
 
 fn create(broker: &Broker, topics: &[String]) -> Result<()> {

@@ -2,15 +2,15 @@
 //! while the broker's CPU and memory are read, beside 10,000 partitions; then one record at a time goes over each in turn,
 //! against the same over one connection.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::batch::{Ledger, Shape, build};
 use crate::error::{BenchError, Result};
 use crate::rows::launch::{create_partitions, idle_cpu_percent};
-use crate::rows::{Plan, Row, Sample, Watch, now_ms, progress};
+use crate::rows::{Figures, Plan, Row, Sample, now_ms};
 use crate::stats::Latencies;
 use crate::system::{Broker, Launcher, Meanwhile, System};
+use crate::watch::Watch;
 use crate::wire::{Connection, PreparedProduce};
 
 const ROW: Row = Row(12);
@@ -20,22 +20,20 @@ const CONNECTIONS: usize = 1_000;
 
 /// Measures rows 11 and 12. A round of Kafka takes a minute, so there are few and no round is dropped.
 pub(crate) fn row_12(plan: &Plan) -> Result<Vec<Sample>> {
-    let rounds = if plan.quick { 1 } else { plan.rounds.min(3) };
     let mut samples = Vec::new();
-    for round in 1..=rounds {
-        for system in plan.order(round).into_iter().filter(|system| *system != System::Floor) {
+    for round in plan.rounds_anew() {
+        for system in plan.order(round.number).into_iter().filter(|system| *system != System::Floor) {
             let launcher = Launcher::prepare(system, &plan.places, "row-12", Meanwhile::Running)?;
             let broker = launcher.start()?;
             let (figures, foreign_share) = measure(&broker, plan.quick)?;
             broker.discard()?;
-            progress(ROW, system, round, &figures);
-            samples.push(Sample { row: ROW, system, round, figures, foreign_share });
+            samples.push(round.sample(ROW, system, figures, foreign_share));
         }
     }
     Ok(samples)
 }
 
-fn measure(broker: &Broker, quick: bool) -> Result<(BTreeMap<&'static str, f64>, f64)> {
+fn measure(broker: &Broker, quick: bool) -> Result<(Figures, f64)> {
     let duration = Duration::from_secs(if quick { 3 } else { 10 });
     let mut written = Ledger::default();
     let mut first = broker.connect()?;
@@ -64,7 +62,7 @@ fn measure(broker: &Broker, quick: bool) -> Result<(BTreeMap<&'static str, f64>,
     if read != written {
         return Err(BenchError::Void(format!("{}: wrote {written:?}, read {read:?}", broker.system)));
     }
-    let figures = BTreeMap::from([
+    let figures = Figures::from([
         ("idle CPU %, 10,000 partitions and 1,000 connections", idle_cpu),
         ("RssAnon per idle connection KiB", held * 1024.0 / CONNECTIONS as f64),
         ("1 connection: round trip p50 µs", one.percentile_us(50.0)),

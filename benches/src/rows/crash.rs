@@ -1,15 +1,15 @@
 //! Row 9: how long after `kill -9`, with 5 GB that nobody has flushed, until the next record is acknowledged. What was
 //! acknowledged before the kill must all be there afterwards (a process's death loses no page cache).
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::batch::{Ledger, Shape};
 use crate::error::{BenchError, Result};
 use crate::rows::produce::{prepare, pump};
-use crate::rows::{Plan, Row, Sample, Watch, progress};
+use crate::rows::{Figures, Plan, Row, Sample};
 use crate::system::{Launcher, Meanwhile, System};
 use crate::warm::touch_page_cache;
+use crate::watch::Watch;
 use crate::wire::Connection;
 
 const ROW: Row = Row(9);
@@ -21,19 +21,17 @@ const PATIENCE: Duration = Duration::from_secs(240);
 
 /// Measures row 9. Each round writes all its data anew, so there are few and no round is dropped.
 pub(crate) fn row_9(plan: &Plan) -> Result<Vec<Sample>> {
-    let rounds = if plan.quick { 1 } else { plan.rounds.min(3) };
     let mut samples = Vec::new();
-    for round in 1..=rounds {
-        for system in plan.order(round).into_iter().filter(|system| *system != System::Floor) {
+    for round in plan.rounds_anew() {
+        for system in plan.order(round.number).into_iter().filter(|system| *system != System::Floor) {
             let (figures, foreign_share) = measure(plan, system)?;
-            progress(ROW, system, round, &figures);
-            samples.push(Sample { row: ROW, system, round, figures, foreign_share });
+            samples.push(round.sample(ROW, system, figures, foreign_share));
         }
     }
     Ok(samples)
 }
 
-fn measure(plan: &Plan, system: System) -> Result<(BTreeMap<&'static str, f64>, f64)> {
+fn measure(plan: &Plan, system: System) -> Result<(Figures, f64)> {
     let bytes_per_partition = 5_000_000_000 / PARTITIONS as u64;
     touch_page_cache(&plan.places.work_dir, 5 << 30)?;
     let launcher = Launcher::prepare(system, &plan.places, "row-9", Meanwhile::Running)?;
@@ -58,7 +56,7 @@ fn measure(plan: &Plan, system: System) -> Result<(BTreeMap<&'static str, f64>, 
     let watch = Watch::start(&process)?;
     launcher.wait_for_accept(&mut process)?;
     let mut connection = Connection::open(launcher.address())?;
-    let mut figures = BTreeMap::new();
+    let mut figures = Figures::new();
     for (ledger, probe) in written.iter_mut().zip(&probes) {
         connection.produce_until_acked(probe, PATIENCE)?;
         ledger.add(probe.batch.record_count, probe.batch.crc);
@@ -68,6 +66,7 @@ fn measure(plan: &Plan, system: System) -> Result<(BTreeMap<&'static str, f64>, 
     }
     let observed = watch.stop(&process)?;
     figures.insert("recovery CPU-s", observed.server_cpu_s);
+    figures.extend(observed.figures_of(0));
     for (partition, expected) in (0..PARTITIONS).zip(written) {
         let read = connection.audit(TOPIC, partition, expected.records as i64)?;
         if read != expected {

@@ -9,9 +9,10 @@ use crate::batch::{Ledger, Shape, build};
 use crate::error::{BenchError, Doing, Result};
 use crate::floor::{FETCH_BYTES, FloorKind};
 use crate::rows::produce::{prepare, pump};
-use crate::rows::{Observed, Plan, Row, Sample, Watch, now_ms, progress, transfer_figures};
+use crate::rows::{Plan, Row, Sample, now_ms};
 use crate::system::{Broker, Floor, Launcher, Meanwhile, System, fetch_floor_file};
 use crate::warm::touch_page_cache;
+use crate::watch::{Observed, Watch};
 use crate::wire::{Connection, fetch_frame};
 
 const ROW: Row = Row(1);
@@ -23,69 +24,80 @@ const SHAPE: Shape = Shape { value_bytes: 1024, batch_bytes_max: 256 << 10 };
 pub(crate) fn row_1(plan: &Plan) -> Result<Vec<Sample>> {
     let stored_bytes: u64 = 1 << 30;
     let bytes: u64 = if plan.quick { 4 << 30 } else { 8 << 30 };
-    let mut floor = None;
-    let mut brokers = Vec::new();
-    for system in &plan.systems {
-        touch_page_cache(&plan.places.work_dir, stored_bytes + (256 << 20))?;
-        if *system == System::Floor {
-            write_floor_file(plan, stored_bytes)?;
-            floor = Some(Floor::start(FloorKind::Fetch, &plan.places)?);
-        } else {
-            brokers.push(Loaded::start(plan, *system, stored_bytes)?);
-        }
-    }
     let mut samples = Vec::new();
-    for round in 0..=plan.rounds {
-        for system in plan.order(round) {
-            let (observed, moved, records) =
-                match brokers.iter().find(|loaded| loaded.broker.system == system) {
-                    Some(loaded) => loaded.measure(bytes)?,
-                    None => match &floor {
-                        Some(floor) => measure_floor(floor, bytes)?,
-                        None => continue,
-                    },
-                };
-            let figures = transfer_figures(observed, moved, records);
-            progress(ROW, system, round, &figures);
-            samples.push(Sample { row: ROW, system, round, figures, foreign_share: observed.foreign_share });
+    for sitting in plan.sittings() {
+        let mut floor = None;
+        let mut brokers = Vec::new();
+        for system in &plan.systems {
+            touch_page_cache(&plan.places.work_dir, stored_bytes + (256 << 20))?;
+            if *system == System::Floor {
+                floor = Some(StoredFloor::start(plan, stored_bytes)?);
+            } else {
+                brokers.push(Loaded::start(plan, *system, stored_bytes)?);
+            }
         }
-    }
-    for loaded in brokers {
-        loaded.broker.process.thaw()?;
-        loaded.audit()?;
-        loaded.broker.discard()?;
-    }
-    if let Some(floor) = floor {
-        floor.process.kill()?;
-        std::fs::remove_file(&floor.file).doing(|| "remove the floor's file".to_owned())?;
+        for round in sitting {
+            for system in plan.order(round.number) {
+                let found = brokers.iter().find(|loaded| loaded.broker.system == system);
+                let (observed, moved, records) = match (found, &floor) {
+                    (Some(loaded), _) => loaded.measure(bytes)?,
+                    (None, Some(floor)) => floor.measure(bytes)?,
+                    (None, None) => continue,
+                };
+                let figures = observed.transfer_figures(moved, records);
+                samples.push(round.sample(ROW, system, figures, observed.foreign_share));
+            }
+        }
+        for loaded in brokers {
+            loaded.broker.process.thaw()?;
+            loaded.audit()?;
+            loaded.broker.discard()?;
+        }
+        floor.map_or(Ok(()), StoredFloor::discard)?;
     }
     Ok(samples)
 }
 
-fn write_floor_file(plan: &Plan, bytes: u64) -> Result<()> {
-    let path = fetch_floor_file(&plan.places.work_dir);
-    let mut file = BufWriter::new(File::create(&path).doing(|| format!("create {}", path.display()))?);
-    let batch = build(SHAPE, None, now_ms(), 1);
-    for _ in 0..bytes.div_ceil(batch.bytes.len() as u64) {
-        file.write_all(&batch.bytes).doing(|| format!("write {}", path.display()))?;
-    }
-    file.flush().doing(|| format!("write {}", path.display()))
+/// The floor, and how many records lie in each of its bytes.
+struct StoredFloor {
+    floor: Floor,
+    records_per_byte: f64,
 }
 
-fn measure_floor(floor: &Floor, bytes: u64) -> Result<(Observed, u64, u64)> {
-    let mut connection = Connection::open(floor.address)?;
-    let frame = fetch_frame(1, TOPIC, 0, 0, FETCH_BYTES as i32);
-    let mut fetch = |bytes: u64| -> Result<u64> {
-        let mut moved = 0;
-        while moved < bytes {
-            moved += connection.exchange(&frame)? as u64;
+impl StoredFloor {
+    fn start(plan: &Plan, bytes: u64) -> Result<Self> {
+        let path = fetch_floor_file(&plan.places.work_dir);
+        let mut file = BufWriter::new(File::create(&path).doing(|| format!("create {}", path.display()))?);
+        let batch = build(SHAPE, None, now_ms(), 1);
+        for _ in 0..bytes.div_ceil(batch.bytes.len() as u64) {
+            file.write_all(&batch.bytes).doing(|| format!("write {}", path.display()))?;
         }
-        Ok(moved)
-    };
-    fetch(bytes / 8)?;
-    let watch = Watch::start(&floor.process)?;
-    let moved = fetch(bytes)?;
-    Ok((watch.stop(&floor.process)?, moved, 0))
+        file.flush().doing(|| format!("write {}", path.display()))?;
+        let records_per_byte = f64::from(batch.record_count) / batch.bytes.len() as f64;
+        Ok(Self { floor: Floor::start(FloorKind::Fetch, &plan.places)?, records_per_byte })
+    }
+
+    fn measure(&self, bytes: u64) -> Result<(Observed, u64, u64)> {
+        let mut connection = Connection::open(self.floor.address)?;
+        let frame = fetch_frame(1, TOPIC, 0, 0, FETCH_BYTES as i32);
+        let mut fetch = |bytes: u64| -> Result<u64> {
+            let mut moved = 0;
+            while moved < bytes {
+                moved += connection.exchange(&frame)? as u64;
+            }
+            Ok(moved)
+        };
+        fetch(bytes / 8)?;
+        let watch = Watch::start(&self.floor.process)?;
+        let moved = fetch(bytes)?;
+        let records = (moved as f64 * self.records_per_byte) as u64;
+        Ok((watch.stop(&self.floor.process)?, moved, records))
+    }
+
+    fn discard(self) -> Result<()> {
+        self.floor.process.kill()?;
+        std::fs::remove_file(&self.floor.file).doing(|| "remove the floor's file".to_owned())
+    }
 }
 
 /// A broker that holds the data.

@@ -1,14 +1,14 @@
 //! Rows 8, 10 and 14 from one sequence: how long from `exec` to the first acknowledged record, on an empty directory
 //! and with 10,000 partitions after a clean end; what the process holds then; how long the creation took.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::batch::{Ledger, Shape, build};
 use crate::error::{BenchError, Result};
 use crate::process::ServerProcess;
-use crate::rows::{Plan, Row, Sample, Watch, now_ms, progress};
+use crate::rows::{Figures, Plan, Row, Sample, now_ms};
 use crate::system::{Launcher, Meanwhile, System};
+use crate::watch::Watch;
 use crate::wire::{Connection, PreparedProduce};
 
 const ROW: Row = Row(8);
@@ -20,21 +20,19 @@ pub(crate) const PARTITIONS_PER_TOPIC: i32 = 1_000;
 
 /// Measures row 8. A round of Kafka takes minutes, so there are few and no round is dropped.
 pub(crate) fn row_8(plan: &Plan) -> Result<Vec<Sample>> {
-    let rounds = if plan.quick { 1 } else { plan.rounds.min(3) };
     let mut samples = Vec::new();
-    for round in 1..=rounds {
-        for system in plan.order(round).into_iter().filter(|system| *system != System::Floor) {
+    for round in plan.rounds_anew() {
+        for system in plan.order(round.number).into_iter().filter(|system| *system != System::Floor) {
             let (figures, foreign_share) = measure(plan, system)?;
-            progress(ROW, system, round, &figures);
-            samples.push(Sample { row: ROW, system, round, figures, foreign_share });
+            samples.push(round.sample(ROW, system, figures, foreign_share));
         }
     }
     Ok(samples)
 }
 
-fn measure(plan: &Plan, system: System) -> Result<(BTreeMap<&'static str, f64>, f64)> {
+fn measure(plan: &Plan, system: System) -> Result<(Figures, f64)> {
     let launcher = Launcher::prepare(system, &plan.places, "row-8", Meanwhile::Running)?;
-    let mut figures = BTreeMap::new();
+    let mut figures = Figures::new();
     let mut written = Ledger::default();
     let first = PreparedProduce::new("first", 0, build(SHAPE, Some(1), now_ms(), 1));
 

@@ -13,14 +13,14 @@ pub(crate) mod produce;
 pub(crate) mod round_trip;
 
 use std::collections::BTreeMap;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
-use crate::error::Result;
-use crate::machine::MachineCpu;
-use crate::process::{ServerProcess, family_cpu_s};
 use crate::system::{Places, System};
+
+/// What was measured, by name and unit.
+pub(crate) type Figures = BTreeMap<&'static str, f64>;
 
 /// A row, by its number in PERFORMANCE.md §4.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -31,7 +31,7 @@ pub(crate) struct Row(pub(crate) u8);
 pub(crate) struct Plan {
     pub(crate) places: Places,
     pub(crate) systems: Vec<System>,
-    /// Counted rounds; one more is run before them and dropped.
+    /// Counted rounds, in which brokers have run before.
     pub(crate) rounds: u32,
     /// Smaller volumes.
     pub(crate) quick: bool,
@@ -46,9 +46,58 @@ impl Plan {
         order
     }
 
+    /// The rounds of a row, by sittings. Each sitting starts the brokers on empty directories, once; its first round finds
+    /// them fresh. More than three rounds are two sittings, so that the luck of one start does not decide.
+    pub(crate) fn sittings(&self) -> Vec<Vec<Round>> {
+        let count = if self.rounds > 3 { 2 } else { 1 };
+        let mut numbers = 0..;
+        let mut round = |life| Round { number: numbers.next().unwrap_or_default(), life };
+        let warm_in = |sitting: u32| self.rounds * (sitting + 1) / count - self.rounds * sitting / count;
+        let rounds_of = |sitting| {
+            let lives = std::iter::once(Life::Fresh).chain((0..warm_in(sitting)).map(|_| Life::Warm));
+            lives.map(&mut round).collect()
+        };
+        (0..count).map(rounds_of).collect()
+    }
+
+    /// The rounds of a row that starts its brokers in each of them; they take long, so there are few.
+    pub(crate) fn rounds_anew(&self) -> impl Iterator<Item = Round> {
+        let rounds = if self.quick { 1 } else { self.rounds.min(3) };
+        (1..=rounds).map(|number| Round { number, life: Life::Anew })
+    }
+
     /// The brokers among the systems.
     pub(crate) fn brokers(&self) -> impl Iterator<Item = System> {
         self.systems.iter().copied().filter(|system| *system != System::Floor)
+    }
+}
+
+/// Where a round comes in the life of the brokers that it measures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Life {
+    /// The first load since their start on an empty directory. It is shown apart and in no median.
+    Fresh,
+    /// They have had the same load before.
+    Warm,
+    /// In this row every round starts its brokers, because the start is what is measured or because it changes little.
+    Anew,
+}
+
+/// A round: each system has its turn in it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Round {
+    pub(crate) number: u32,
+    pub(crate) life: Life,
+}
+
+impl Round {
+    /// Keeps what was measured, and tells a person who waits; the table comes at the end.
+    pub(crate) fn sample(self, row: Row, system: System, figures: Figures, foreign_share: f64) -> Sample {
+        let text: Vec<String> = figures.iter().map(|(name, figure)| format!("{name} {figure:.3}")).collect();
+        let (number, life) = (self.number, self.life);
+        eprintln!("row {} round {number} ({life:?}) {system}: {}", row.0, text.join(", "));
+        Sample { row, system, round: number, life, figures, foreign_share }
     }
 }
 
@@ -57,61 +106,12 @@ impl Plan {
 pub(crate) struct Sample {
     pub(crate) row: Row,
     pub(crate) system: System,
-    /// Round 0 warms up and is dropped from the medians.
+    /// Samples of the same number were taken side by side.
     pub(crate) round: u32,
-    pub(crate) figures: BTreeMap<&'static str, f64>,
+    pub(crate) life: Life,
+    pub(crate) figures: Figures,
     /// The share of the machine that others used meanwhile, `0..=1`.
     pub(crate) foreign_share: f64,
-}
-
-/// The counters at the start of a measurement.
-#[derive(Debug)]
-pub(crate) struct Watch {
-    machine: MachineCpu,
-    family_cpu_s: f64,
-    server_cpu_s: f64,
-    started: Instant,
-}
-
-/// What the counters said at its end.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Observed {
-    pub(crate) elapsed_s: f64,
-    pub(crate) server_cpu_s: f64,
-    pub(crate) foreign_share: f64,
-}
-
-impl Watch {
-    /// Starts the clock.
-    pub(crate) fn start(server: &ServerProcess) -> Result<Self> {
-        Ok(Self {
-            machine: MachineCpu::now(),
-            family_cpu_s: family_cpu_s()?,
-            server_cpu_s: server.cpu_s()?,
-            started: Instant::now(),
-        })
-    }
-
-    /// Stops the clock.
-    pub(crate) fn stop(self, server: &ServerProcess) -> Result<Observed> {
-        let elapsed_s = self.started.elapsed().as_secs_f64();
-        let server_cpu_s = server.cpu_s()? - self.server_cpu_s;
-        let own = family_cpu_s()? - self.family_cpu_s;
-        Ok(Observed { elapsed_s, server_cpu_s, foreign_share: self.machine.foreign_share_since(own) })
-    }
-}
-
-/// The figures of a transfer of `bytes` and `records`.
-pub(crate) fn transfer_figures(observed: Observed, bytes: u64, records: u64) -> BTreeMap<&'static str, f64> {
-    let gigabytes = bytes as f64 / 1e9;
-    let mut figures = BTreeMap::from([
-        ("MB/s", bytes as f64 / 1e6 / observed.elapsed_s),
-        ("CPU-s/GB", observed.server_cpu_s / gigabytes),
-    ]);
-    if records > 0 {
-        figures.insert("k records/s", records as f64 / 1e3 / observed.elapsed_s);
-    }
-    figures
 }
 
 /// Milliseconds since 1970, for the timestamps of records.
@@ -119,8 +119,23 @@ pub(crate) fn now_ms() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
 }
 
-/// Tells a person who waits what is going on; the table comes at the end.
-pub(crate) fn progress(row: Row, system: System, round: u32, figures: &BTreeMap<&'static str, f64>) {
-    let text: Vec<String> = figures.iter().map(|(name, figure)| format!("{name} {figure:.3}")).collect();
-    eprintln!("row {} round {round} {system}: {}", row.0, text.join(", "));
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_sitting_begins_with_a_fresh_round_and_no_counted_round_is_lost() {
+        let places = Places { ottla: "".into(), kafka_libs: "".into(), work_dir: "".into() };
+        for (rounds, sittings) in [(1, 1), (3, 1), (7, 2)] {
+            let plan = Plan { places: places.clone(), systems: vec![System::Ottla], rounds, quick: false };
+            let found = plan.sittings();
+            assert_eq!(found.len(), sittings);
+            for sitting in &found {
+                assert_eq!(sitting[0].life, Life::Fresh);
+                assert!(sitting[1..].iter().all(|round| round.life == Life::Warm));
+            }
+            let numbers: Vec<u32> = found.iter().flatten().map(|round| round.number).collect();
+            assert_eq!(numbers, (0..rounds + sittings as u32).collect::<Vec<_>>());
+        }
+    }
 }

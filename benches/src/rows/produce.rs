@@ -2,16 +2,16 @@
 //! no fsync (the default of Kafka and ours). The floor receives the same frames, checks the CRC and writes them. Row 4
 //! sends batches packed by lz4 beside those of row 2, row 13 sends to many partitions in turn.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::time::Duration;
 
 use crate::batch::{Batch, Ledger, Shape, build, build_lz4};
 use crate::error::{BenchError, Doing, Result};
 use crate::floor::FloorKind;
-use crate::rows::{Observed, Plan, Row, Sample, Watch, now_ms, progress, transfer_figures};
+use crate::rows::{Figures, Plan, Row, Sample, now_ms};
 use crate::system::{Broker, Floor, Launcher, Meanwhile};
 use crate::warm::touch_page_cache;
+use crate::watch::{Observed, Watch};
 use crate::wire::{Connection, PreparedProduce};
 
 /// Requests in flight on the one connection.
@@ -45,9 +45,11 @@ pub(crate) fn row_4(plan: &Plan) -> Result<Vec<Sample>> {
             Ok(PreparedProduce::new(&topic("lz4"), 0, batch))
         });
         let lz4 = measure_partitions(broker, &topic("lz4"), 1, packed.collect::<Result<_>>()?, bytes)?;
-        let cpu = |(observed, sent): &(Observed, Pumped)| observed.server_cpu_s / (sent.bytes as f64 / 1e9);
-        let figures = BTreeMap::from([
+        let cpu = |(observed, sent): &(Observed, Pumped)| observed.cpu_s_per_gb(sent.bytes);
+        let mut figures = lz4.0.figures_of(lz4.1.ledger.records);
+        figures.extend([
             ("lz4: MB/s on the wire", lz4.1.bytes as f64 / 1e6 / lz4.0.elapsed_s),
+            ("lz4: k records/s", lz4.1.ledger.records as f64 / 1e3 / lz4.0.elapsed_s),
             ("lz4: CPU-s per wire GB", cpu(&lz4)),
             ("plain: CPU-s/GB", cpu(&plain)),
             ("lz4 ÷ plain, CPU per wire GB", cpu(&lz4) / cpu(&plain)),
@@ -59,29 +61,67 @@ pub(crate) fn row_4(plan: &Plan) -> Result<Vec<Sample>> {
 /// Row 13: 1 KiB records in batches of 16 KiB, each to the next of many partitions.
 pub(crate) fn row_13(plan: &Plan) -> Result<Vec<Sample>> {
     let bytes = if plan.quick { 256 << 20 } else { 512 << 20 };
-    let counts: &[(i32, &'static str, &'static str)] = &[
-        (1, "1 partition: MB/s", ""),
-        (2_000, "2,000 partitions: MB/s", "2,000 ÷ 1"),
-        (10_000, "10,000 partitions: MB/s", "10,000 ÷ 1"),
-    ];
-    let counts = if plan.quick { &counts[..2] } else { counts };
+    let counts = if plan.quick { &SPREADS[..2] } else { SPREADS };
     compare(plan, Row(13), bytes, |broker, round| {
-        let (mut figures, mut foreign_share, mut alone) = (BTreeMap::new(), 0f64, 0.0);
-        for (partitions, name, ratio) in counts {
-            let topic = format!("row-13-{partitions}-{round}");
+        let (mut figures, mut foreign_share, mut alone) = (Figures::new(), 0f64, 0.0);
+        for spread in counts {
+            let topic = format!("row-13-{}-{round}", spread.partitions);
             let requests = prepare(&topic, 0, Shape { value_bytes: 1024, batch_bytes_max: 16 << 10 });
-            let (observed, sent) = measure_partitions(broker, &topic, *partitions, requests, bytes)?;
+            let (observed, sent) = measure_partitions(broker, &topic, spread.partitions, requests, bytes)?;
             let rate = sent.bytes as f64 / 1e6 / observed.elapsed_s;
-            figures.insert(*name, rate);
-            if *partitions == 1 {
-                alone = rate;
-            } else {
-                figures.insert(*ratio, rate / alone);
+            figures.insert(spread.rate, rate);
+            figures.insert(spread.cpu, observed.cpu_s_per_gb(sent.bytes));
+            match spread.ratio {
+                None => alone = rate,
+                Some(ratio) => {
+                    figures.insert(ratio, rate / alone);
+                }
             }
+            // Of the last: the most partitions.
+            figures.extend(observed.figures_of(sent.ledger.records));
             foreign_share = foreign_share.max(observed.foreign_share);
         }
         Ok((figures, foreign_share))
     })
+}
+
+/// Over how many partitions row 13 spreads its batches, and what its figures are called.
+struct SpreadOver {
+    partitions: i32,
+    rate: &'static str,
+    cpu: &'static str,
+    ratio: Option<&'static str>,
+}
+
+const SPREADS: &[SpreadOver] = &[
+    SpreadOver { partitions: 1, rate: "1 partition: MB/s", cpu: "1 partition: CPU-s/GB", ratio: None },
+    SpreadOver {
+        partitions: 2_000,
+        rate: "2,000 partitions: MB/s",
+        cpu: "2,000 partitions: CPU-s/GB",
+        ratio: Some("2,000 ÷ 1"),
+    },
+    SpreadOver {
+        partitions: 10_000,
+        rate: "10,000 partitions: MB/s",
+        cpu: "10,000 partitions: CPU-s/GB",
+        ratio: Some("10,000 ÷ 1"),
+    },
+];
+
+/// All brokers of the plan on empty directories, frozen until they have their turn.
+pub(crate) fn start_frozen(plan: &Plan, row: Row) -> Result<Vec<Broker>> {
+    let start = |system| {
+        let name = format!("row-{}", row.0);
+        let broker = Launcher::prepare(system, &plan.places, &name, Meanwhile::Frozen)?.start()?;
+        broker.process.freeze().map(|()| broker)
+    };
+    plan.brokers().map(start).collect()
+}
+
+/// Ends them.
+pub(crate) fn discard_frozen(brokers: Vec<Broker>) -> Result<()> {
+    brokers.into_iter().try_for_each(|broker| broker.process.thaw().and_then(|()| broker.discard()))
 }
 
 /// Rounds over the brokers alone, each with `measure`.
@@ -89,28 +129,23 @@ fn compare(
     plan: &Plan,
     row: Row,
     bytes: u64,
-    measure: impl Fn(&Broker, u32) -> Result<(BTreeMap<&'static str, f64>, f64)>,
+    measure: impl Fn(&Broker, u32) -> Result<(Figures, f64)>,
 ) -> Result<Vec<Sample>> {
-    let mut brokers = Vec::new();
-    for system in plan.brokers() {
-        let name = format!("row-{}", row.0);
-        let broker = Launcher::prepare(system, &plan.places, &name, Meanwhile::Frozen)?.start()?;
-        broker.process.freeze()?;
-        brokers.push(broker);
-    }
     let mut samples = Vec::new();
-    for round in 0..=plan.rounds {
-        for system in plan.order(round) {
-            let Some(broker) = brokers.iter().find(|broker| broker.system == system) else { continue };
-            touch_page_cache(&plan.places.work_dir, 2 * bytes + (256 << 20))?;
-            broker.process.thaw()?;
-            let (figures, foreign_share) = measure(broker, round)?;
-            broker.process.freeze()?;
-            progress(row, system, round, &figures);
-            samples.push(Sample { row, system, round, figures, foreign_share });
+    for sitting in plan.sittings() {
+        let brokers = start_frozen(plan, row)?;
+        for round in sitting {
+            for system in plan.order(round.number) {
+                let Some(broker) = brokers.iter().find(|broker| broker.system == system) else { continue };
+                touch_page_cache(&plan.places.work_dir, 2 * bytes + (256 << 20))?;
+                broker.process.thaw()?;
+                let (figures, foreign_share) = measure(broker, round.number)?;
+                broker.process.freeze()?;
+                samples.push(round.sample(row, system, figures, foreign_share));
+            }
         }
+        discard_frozen(brokers)?;
     }
-    brokers.into_iter().try_for_each(|broker| broker.process.thaw().and_then(|()| broker.discard()))?;
     Ok(samples)
 }
 
@@ -165,38 +200,29 @@ fn pump_in_turn(
 }
 
 fn run(plan: &Plan, row: Row, shape: Shape, bytes: u64) -> Result<Vec<Sample>> {
-    let mut brokers = Vec::new();
-    for system in plan.brokers() {
-        let broker =
-            Launcher::prepare(system, &plan.places, &format!("row-{}", row.0), Meanwhile::Frozen)?.start()?;
-        broker.process.freeze()?;
-        brokers.push(broker);
-    }
     let mut samples = Vec::new();
-    for round in 0..=plan.rounds {
-        for system in plan.order(round) {
-            // Room for the data and for what the previous round's deletion has not given back yet.
-            touch_page_cache(&plan.places.work_dir, bytes + (256 << 20))?;
-            let (observed, records, bytes) = match brokers.iter().find(|broker| broker.system == system) {
-                None => measure_floor(plan, shape, bytes)?,
-                Some(broker) => {
-                    broker.process.thaw()?;
-                    let measured = measure_broker(broker, &format!("row-{}-{round}", row.0), shape, bytes)?;
-                    broker.process.freeze()?;
-                    measured
-                }
-            };
-            let mut figures = transfer_figures(observed, bytes, records);
-            if let Some(broker) = brokers.iter().find(|broker| broker.system == system) {
-                let memory = broker.process.memory()?;
-                figures.insert("RssAnon MiB", memory.rss_anon);
-                figures.insert("VmHWM MiB", memory.high_water);
+    for sitting in plan.sittings() {
+        let brokers = start_frozen(plan, row)?;
+        for round in sitting {
+            for system in plan.order(round.number) {
+                // Room for the data and for what the previous round's deletion has not given back yet.
+                touch_page_cache(&plan.places.work_dir, bytes + (256 << 20))?;
+                let (observed, records, bytes) = match brokers.iter().find(|broker| broker.system == system) {
+                    None => measure_floor(plan, shape, bytes)?,
+                    Some(broker) => {
+                        broker.process.thaw()?;
+                        let topic = format!("row-{}-{}", row.0, round.number);
+                        let measured = measure_broker(broker, &topic, shape, bytes)?;
+                        broker.process.freeze()?;
+                        measured
+                    }
+                };
+                let figures = observed.transfer_figures(bytes, records);
+                samples.push(round.sample(row, system, figures, observed.foreign_share));
             }
-            progress(row, system, round, &figures);
-            samples.push(Sample { row, system, round, figures, foreign_share: observed.foreign_share });
         }
+        discard_frozen(brokers)?;
     }
-    brokers.into_iter().try_for_each(|broker| broker.process.thaw().and_then(|()| broker.discard()))?;
     Ok(samples)
 }
 

@@ -7,7 +7,6 @@
 //! preallocated, whichever is faster. The generator stays on the first
 //! processor, for the floor as for the brokers: otherwise the scheduler decides which of them shares a cache.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use nix::sched::{CpuSet, sched_setaffinity};
@@ -17,9 +16,11 @@ use nix::unistd::Pid;
 use crate::batch::{Ledger, Shape, build};
 use crate::error::{BenchError, Doing, Result};
 use crate::floor::{Appended, FloorKind, measure_fdatasync};
-use crate::rows::{Plan, Row, Sample, Watch, now_ms, progress};
+use crate::rows::produce::{discard_frozen, start_frozen};
+use crate::rows::{Figures, Plan, Round, Row, Sample, now_ms};
 use crate::stats::Latencies;
-use crate::system::{Broker, Floor, Launcher, Meanwhile, System};
+use crate::system::{Broker, Floor, System};
+use crate::watch::Watch;
 use crate::wire::{Connection, PreparedProduce};
 
 const SHAPE: Shape = Shape { value_bytes: 1024, batch_bytes_max: 16 << 10 };
@@ -37,7 +38,13 @@ pub(crate) fn row_7(plan: &Plan) -> Result<Vec<Sample>> {
 }
 
 fn run(plan: &Plan, row: Row, config: Option<(&'static str, &'static str)>) -> Result<Vec<Sample>> {
-    on_first_processor(|| start(plan, row), |(floor, brokers)| measure(plan, row, config, floor, brokers))
+    let mut samples = Vec::new();
+    for sitting in plan.sittings() {
+        let start = || start_with_echo(plan, row);
+        let measured = on_first_processor(start, |servers| measure(plan, row, config, &sitting, servers));
+        samples.extend(measured?);
+    }
+    Ok(samples)
 }
 
 /// Starts servers, which stay free to move, and then measures on a thread that stays on the first processor.
@@ -64,65 +71,54 @@ fn stay_on_first_processor() -> Result<()> {
         .doing(|| "bind to a processor".to_owned())
 }
 
-/// Starts the floor and the brokers, all of them frozen.
-fn start(plan: &Plan, row: Row) -> Result<(Floor, Vec<Broker>)> {
+/// Starts an echo and the brokers, all of them frozen.
+pub(crate) fn start_with_echo(plan: &Plan, row: Row) -> Result<(Floor, Vec<Broker>)> {
     let floor = Floor::start(FloorKind::Echo, &plan.places)?;
     floor.process.freeze()?;
-    let mut brokers = Vec::new();
-    for system in plan.brokers() {
-        let broker =
-            Launcher::prepare(system, &plan.places, &format!("row-{}", row.0), Meanwhile::Frozen)?.start()?;
-        broker.process.freeze()?;
-        brokers.push(broker);
-    }
-    Ok((floor, brokers))
+    Ok((floor, start_frozen(plan, row)?))
 }
 
 fn measure(
     plan: &Plan,
     row: Row,
     config: Option<(&'static str, &'static str)>,
-    floor: Floor,
-    brokers: Vec<Broker>,
+    sitting: &[Round],
+    (floor, brokers): (Floor, Vec<Broker>),
 ) -> Result<Vec<Sample>> {
     let fsync = config.is_some();
     let closed_loop = Duration::from_secs(if plan.quick { 2 } else { 5 });
     let open_loop = Duration::from_secs(if plan.quick { 4 } else { 10 });
     let mut samples = Vec::new();
-    for round in 0..=plan.rounds {
-        for system in plan.order(round) {
+    for round in sitting {
+        for system in plan.order(round.number) {
             let (figures, foreign_share) = match brokers.iter().find(|broker| broker.system == system) {
                 None => measure_floor(plan, &floor, fsync, closed_loop)?,
                 Some(broker) => {
                     broker.process.thaw()?;
-                    let topic = format!("row-{}-{round}", row.0);
+                    let topic = format!("row-{}-{}", row.0, round.number);
                     let mut load = Load::create(broker, &topic, config)?;
+                    let before = load.written.records;
                     let watch = Watch::start(&broker.process)?;
                     let mut figures = load.closed_loop(closed_loop)?;
                     if fsync {
                         figures.extend(load.open_loop(open_loop)?);
                     }
                     let observed = watch.stop(&broker.process)?;
+                    figures.extend(observed.figures_of(load.written.records - before));
                     load.audit(&topic)?;
                     broker.process.freeze()?;
                     (figures, observed.foreign_share)
                 }
             };
-            progress(row, system, round, &figures);
-            samples.push(Sample { row, system, round, figures, foreign_share });
+            samples.push(round.sample(row, system, figures, foreign_share));
         }
     }
-    brokers.into_iter().try_for_each(|broker| broker.process.thaw().and_then(|()| broker.discard()))?;
+    discard_frozen(brokers)?;
     floor.process.kill()?;
     Ok(samples)
 }
 
-fn measure_floor(
-    plan: &Plan,
-    floor: &Floor,
-    fsync: bool,
-    duration: Duration,
-) -> Result<(BTreeMap<&'static str, f64>, f64)> {
+fn measure_floor(plan: &Plan, floor: &Floor, fsync: bool, duration: Duration) -> Result<(Figures, f64)> {
     floor.process.thaw()?;
     let mut connection = Connection::open(floor.address)?;
     let frame = PreparedProduce::new("echo", 0, build(SHAPE, Some(1), now_ms(), 1)).frame;
@@ -136,7 +132,8 @@ fn measure_floor(
     }
     let observed = watch.stop(&floor.process)?;
     floor.process.freeze()?;
-    let mut figures = BTreeMap::from([
+    let mut figures = observed.figures_of(echo.count());
+    figures.extend([
         ("round trip p50 µs", echo.percentile_us(50.0)),
         ("round trip p99 µs", echo.percentile_us(99.0)),
     ]);
@@ -189,7 +186,7 @@ impl Load {
         Ok(())
     }
 
-    fn closed_loop(&mut self, duration: Duration) -> Result<BTreeMap<&'static str, f64>> {
+    fn closed_loop(&mut self, duration: Duration) -> Result<Figures> {
         let mut latencies = Latencies::new();
         let end = Instant::now() + duration;
         while Instant::now() < end {
@@ -197,13 +194,13 @@ impl Load {
             self.send_and_wait()?;
             latencies.record(from.elapsed());
         }
-        Ok(BTreeMap::from([
+        Ok(Figures::from([
             ("round trip p50 µs", latencies.percentile_us(50.0)),
             ("round trip p99 µs", latencies.percentile_us(99.0)),
         ]))
     }
 
-    fn open_loop(&mut self, duration: Duration) -> Result<BTreeMap<&'static str, f64>> {
+    fn open_loop(&mut self, duration: Duration) -> Result<Figures> {
         let gap = Duration::from_secs(1) / RECORDS_PER_SECOND;
         let count = (duration.as_secs_f64() * f64::from(RECORDS_PER_SECOND)) as u32;
         let mut reader = self.connection.reader()?;
@@ -229,7 +226,7 @@ impl Load {
         for _ in 0..latencies.count() {
             self.note_ack();
         }
-        Ok(BTreeMap::from([
+        Ok(Figures::from([
             ("2,000/s p50 ms", latencies.percentile_us(50.0) / 1e3),
             ("2,000/s p99 ms", latencies.percentile_us(99.0) / 1e3),
             ("2,000/s p99.99 ms", latencies.percentile_us(99.99) / 1e3),
