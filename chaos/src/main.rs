@@ -22,6 +22,7 @@ mod process;
 mod producer;
 mod reader;
 mod soak;
+mod soak_report;
 mod topic;
 mod wire;
 
@@ -71,11 +72,7 @@ enum Task {
     /// Not a file descriptor left, for a while.
     Descriptors,
     /// Mixed load for a long time: nothing may grow.
-    Soak {
-        /// How long.
-        #[arg(long, default_value_t = 30)]
-        minutes: u64,
-    },
+    Soak(soak::Options),
     /// Input that no client sends.
     Hostile {
         /// Frames of real clients, to be mutated: `protocol/tests/golden`.
@@ -92,7 +89,7 @@ fn main() -> ExitCode {
         Task::FullDisk => full_disk::run(&broker, &directory),
         Task::PowerLoss { rounds } => power_loss::run(&broker, &directory, rounds, seed),
         Task::Descriptors => descriptors::run(&broker, &directory, seed),
-        Task::Soak { minutes } => soak::run(&broker, &directory, minutes, seed),
+        Task::Soak(options) => soak::run(&broker, &directory, &options),
         Task::Hostile { golden } => hostile::run(&broker, &directory, &golden, seed),
     };
     match result {

@@ -20,6 +20,20 @@ pub(crate) struct Options {
     pub(crate) seed: u64,
 }
 
+/// How long and how hard a soak is.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Soak {
+    /// How long.
+    #[arg(long, default_value_t = 30)]
+    pub(crate) minutes: u64,
+    /// Everything so many times less often.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) slow_down: u32,
+    /// Keep the report as benches/results/NAME.md and NAME.json.
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+}
+
 /// The binaries, and the directory of this task.
 struct Harness<'a> {
     workspace: &'a Workspace,
@@ -71,8 +85,15 @@ pub(crate) fn descriptors(workspace: &Workspace) -> Result<(), Failure> {
 }
 
 /// Mixed load for a long time.
-pub(crate) fn soak(workspace: &Workspace, minutes: u64) -> Result<(), Failure> {
-    Harness::build(workspace, "soak", 1)?.run(&["soak", "--minutes", &minutes.to_string()])
+pub(crate) fn soak(workspace: &Workspace, options: &Soak) -> Result<(), Failure> {
+    let (minutes, slow_down) = (options.minutes.to_string(), options.slow_down.to_string());
+    let mut task = vec!["soak", "--minutes", &minutes, "--slow-down", &slow_down];
+    let report =
+        options.name.as_ref().map(|name| workspace.path("benches/results").join(name).display().to_string());
+    if let Some(report) = &report {
+        task.extend(["--report", report]);
+    }
+    Harness::build(workspace, "soak", 1)?.run(&task)
 }
 
 /// Lets the disk fill up, and empties it again.

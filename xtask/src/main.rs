@@ -82,11 +82,7 @@ enum Task {
     /// Leave the broker without a file descriptor for a while.
     Descriptors,
     /// Mixed load for a long time: memory, descriptors, threads and waits may not grow.
-    Soak {
-        /// How long.
-        #[arg(long, default_value_t = 30)]
-        minutes: u64,
-    },
+    Soak(chaos::Soak),
     /// Measure ottla, Apache Kafka and the floors of this machine side by side, and write docs/performance.md.
     Bench {
         /// Options of `ottla-benches run`, such as --quick or --rows 1,2; or another command of it, such as `clients`.
@@ -138,7 +134,7 @@ fn perform(workspace: &Workspace, task: Task) -> Result<(), Failure> {
         Task::FullDisk => chaos::full_disk(workspace),
         Task::PowerLoss { rounds } => chaos::power_loss(workspace, rounds),
         Task::Descriptors => chaos::descriptors(workspace),
-        Task::Soak { minutes } => chaos::soak(workspace, minutes),
+        Task::Soak(options) => chaos::soak(workspace, &options),
         Task::Bench { arguments } => bench::run(workspace, arguments),
         Task::Ci => ci::all(workspace),
     }
