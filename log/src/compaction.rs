@@ -211,7 +211,12 @@ impl Round<'_> {
             cleaned.segments_after += if rewritten.is_unchanged { group.len() } else { 1 };
             cleaned.bytes_after += rewritten.bytes;
         }
-        log.shared.set_cleaned(&log.partition, map_end)?;
+        {
+            // While nobody can delete the log: its successor of the same name is as dirty as can be.
+            let _background = log.background.lock();
+            log.check_open()?;
+            log.shared.set_cleaned(&log.partition, map_end)?;
+        }
         cleaned.clean_end = map_end;
         Ok(())
     }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ottla_protocol::{BrokerId, DirectoryId, Offset, PartitionIndex, TopicId, TopicName, TopicPartition};
+use ottla_protocol::{BrokerId, DirectoryId, PartitionIndex, TopicId, TopicName, TopicPartition};
 use parking_lot::Mutex;
 
 use crate::checkpoint::{
@@ -366,14 +366,10 @@ impl LogDir {
     }
 
     /// Raises the recovery points of all logs as far as that needs no fsync of an active segment, and writes the
-    /// checkpoint. The first failure is returned after the others were tried.
+    /// checkpoints. The first failure is returned after the others were tried.
     pub fn checkpoint(&self) -> Result<(), LogError> {
         let mut result = Ok(());
         for log in self.logs() {
-            let start = log.log_start_offset();
-            if start > Offset::ZERO {
-                self.shared.note_log_start(log.partition(), start);
-            }
             match log.checkpoint() {
                 Ok(_) | Err(LogError::Closed) => {}
                 Err(error) => result = result.and(Err(error)),

@@ -95,10 +95,10 @@ impl DirectoryState {
     }
 
     /// Passes the result of something that had to become durable on; a failure is the end of this directory. Without a
-    /// descriptor nothing was tried, and so nothing has failed.
+    /// descriptor, or for a log that is deleted, nothing was tried, and so nothing has failed.
     pub(crate) fn durable<T>(&self, result: Result<T, LogError>) -> Result<T, LogError> {
         result.inspect_err(|failure| {
-            if !failure.is_out_of_descriptors() {
+            if !failure.is_out_of_descriptors() && !matches!(failure, LogError::Closed) {
                 self.is_dead.store(true, Ordering::Release);
             }
         })

@@ -13,6 +13,7 @@ pub mod storage;
 
 mod dir;
 mod directory_state;
+mod home;
 mod open_files;
 
 mod log;
@@ -54,7 +55,7 @@ mod checkpoint;
 mod validate;
 mod verify;
 
-pub use append::{Appended, Stamp};
+pub use append::{Appended, Stamp, WriteDuty};
 pub use compaction::{CleanSettings, Cleaned, Dirtiness};
 pub use config::{LogConfig, MessageTimestampType};
 pub use dir::{DirectoryOwner, FoundPartition, LogDir};

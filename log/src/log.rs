@@ -5,8 +5,8 @@
 //! where one matters it is a parameter. Invariants: `log_start <= log_end`, `recovery_point <= durable_end <= log_end`,
 //! and each of the four only grows except in a truncation.
 //!
-//! Locks, in the order in which they may be taken: background → writer → (epochs, transaction index). The queue's lock is
-//! taken alone.
+//! Locks, in the order in which they may be taken: background → writer → syncing → (epochs, transaction index). The queue's
+//! lock is taken alone.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,9 +18,9 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::append::Queue;
 use crate::config::LogConfig;
-use crate::directory_state::DirectoryState;
 use crate::epoch_cache::{EpochCache, EpochStart};
 use crate::error::LogError;
+use crate::home::Home;
 use crate::last_stable::LastStable;
 use crate::maintenance::Background;
 use crate::producer_state::ProducerEntry;
@@ -36,7 +36,7 @@ pub(crate) const LEADER_EPOCHS: &str = "leader-epoch-checkpoint";
 pub struct Log {
     pub(crate) partition: TopicPartition,
     pub(crate) directory: PathBuf,
-    pub(crate) shared: Arc<DirectoryState>,
+    pub(crate) shared: Arc<Home>,
     pub(crate) config: ArcSwap<LogConfig>,
     pub(crate) segments: ArcSwap<Segments>,
     pub(crate) log_start: AtomicI64,

@@ -100,9 +100,9 @@ impl Log {
     pub fn sync(&self) -> Result<Offset, LogError> {
         let syncing = self.syncing.lock();
         self.shared.check_alive()?;
-        if self.durable_end_offset() < self.log_end_offset() {
-            // Its files may have another name by now, and what has its old name is another log's.
-            self.check_open()?;
+        if self.durable_end_offset() < self.log_end_offset() && self.shared.is_left() {
+            // Nobody will read it again. Not the writer's lock: a truncation holds it while it waits for this one.
+            return Err(LogError::Closed);
         }
         self.sync_segments(&syncing)
     }
@@ -126,6 +126,11 @@ impl Log {
     pub fn checkpoint(&self) -> Result<Offset, LogError> {
         let mut background = self.background.lock();
         self.check_open()?;
+        let start = self.log_start_offset();
+        if start > Offset::ZERO {
+            // While nobody can delete the log: its successor of the same name must not inherit this.
+            self.shared.note_log_start(&self.partition, start);
+        }
         self.seal_rolled(&mut background)?;
         let segments = self.segments.load();
         let active = segments.active();
@@ -194,6 +199,7 @@ impl Log {
         let _background = self.background.lock();
         self.writer.lock().refusal = Some(LogError::Closed);
         let _syncing = self.syncing.lock();
+        self.shared.leave();
     }
 
     pub(crate) fn check_open(&self) -> Result<(), LogError> {

@@ -18,6 +18,7 @@ use crate::directory_state::DirectoryState;
 use crate::error::LogError;
 use crate::file_slice::FileSlice;
 use crate::group::end_marker;
+use crate::home::Home;
 use crate::last_stable::LastStable;
 use crate::log::Log;
 use crate::maintenance::Background;
@@ -41,6 +42,7 @@ impl Log {
         is_clean: bool,
         now_ms: i64,
     ) -> Result<(Log, Recovery), LogError> {
+        let shared = Home::new(shared);
         let recovery_point = shared.recovery_point(&partition).unwrap_or(Offset::ZERO);
         let log_start = shared.log_start(&partition).unwrap_or(Offset::ZERO);
         let opening = Opening {

@@ -12,9 +12,9 @@ use ottla_protocol::records::{BatchHeader, NO_TIMESTAMP};
 use ottla_protocol::{LeaderEpoch, Offset};
 
 use crate::config::LogConfig;
-use crate::directory_state::DirectoryState;
 use crate::epoch_cache::EpochCache;
 use crate::error::LogError;
+use crate::home::Home;
 use crate::log::LEADER_EPOCHS;
 use crate::maintenance::write_whole;
 use crate::offset_index::{self, OFFSET_INDEX_ENTRY_BYTES, can_be_indexed};
@@ -41,7 +41,7 @@ pub struct Recovery {
 /// Where and how a log is opened.
 #[derive(Debug)]
 pub(crate) struct Opening<'a> {
-    pub(crate) shared: &'a Arc<DirectoryState>,
+    pub(crate) shared: &'a Arc<Home>,
     pub(crate) directory: &'a Path,
     pub(crate) config: &'a LogConfig,
     /// The last stop was clean: everything was synced and every index written.

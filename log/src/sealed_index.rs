@@ -14,7 +14,8 @@ use memmap2::Mmap;
 use parking_lot::Mutex;
 
 use crate::error::LogError;
-use crate::storage::{Access, Storage, StorageFile, read_exact_at};
+use crate::home::Home;
+use crate::storage::{Access, StorageFile, read_exact_at};
 
 /// Far below `vm.max_map_count`, which is 65,530 and shared with allocator and threads.
 const MAPS_MAX: usize = 16_384;
@@ -23,7 +24,7 @@ static MAPS: AtomicUsize = AtomicUsize::new(0);
 /// An index file of entries of `N` bytes.
 #[derive(Debug)]
 pub(crate) struct SealedIndex<const N: usize> {
-    storage: Arc<dyn Storage>,
+    home: Arc<Home>,
     path: PathBuf,
     len: usize,
     bytes: OnceLock<Bytes>,
@@ -39,9 +40,9 @@ enum Bytes {
 
 impl<const N: usize> SealedIndex<N> {
     /// The file at `path`, of which the first `file_bytes` are entries. It is not opened yet.
-    pub(crate) fn new(storage: Arc<dyn Storage>, path: PathBuf, file_bytes: u64) -> Self {
+    pub(crate) fn new(home: Arc<Home>, path: PathBuf, file_bytes: u64) -> Self {
         let len = usize::try_from(file_bytes).unwrap_or(usize::MAX) / N;
-        Self { storage, path, len, bytes: OnceLock::new(), opening: Mutex::new(()) }
+        Self { home, path, len, bytes: OnceLock::new(), opening: Mutex::new(()) }
     }
 
     /// Number of entries.
@@ -81,8 +82,8 @@ impl<const N: usize> SealedIndex<N> {
     }
 
     fn open(&self) -> Result<Bytes, LogError> {
-        let io = |error| LogError::io("open", &self.path, error);
-        let file = self.storage.open(&self.path, Access::Read).map_err(io)?;
+        let io = |error| LogError::io("measure", &self.path, error);
+        let file = self.home.open(&self.path, Access::Read)?;
         if file.len().map_err(io)? < (self.len * N) as u64 {
             return Err(LogError::Malformed {
                 path: self.path.clone(),

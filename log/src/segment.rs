@@ -13,9 +13,9 @@ use ottla_protocol::Offset;
 use ottla_protocol::records::{BatchHeader, NO_TIMESTAMP};
 use parking_lot::Mutex;
 
-use crate::directory_state::DirectoryState;
 use crate::error::LogError;
 use crate::file_slice::FileSlice;
+use crate::home::Home;
 use crate::offset_index::{OFFSET_INDEX_ENTRY_BYTES, OffsetIndex, OffsetPosition};
 use crate::open_files::OpenFile;
 use crate::published_pair::PublishedPair;
@@ -60,7 +60,7 @@ pub(crate) fn base_offset_of(name: &str, suffix: &str) -> Option<Offset> {
 /// The file of batches, opened when needed.
 #[derive(Debug)]
 pub(crate) struct LogFile {
-    shared: Arc<DirectoryState>,
+    shared: Arc<Home>,
     path: PathBuf,
     opened: Arc<OpenFile>,
     /// Held while the file is opened by its name, which it may lose to another.
@@ -74,11 +74,7 @@ pub(crate) struct LogFile {
 impl LogFile {
     /// A file that was found; `synced_bytes` of it are durable, or nothing is known to be. With a first byte its name is
     /// durable, too; a file that was empty when the log was closed has never been synced.
-    pub(crate) fn existing(
-        shared: Arc<DirectoryState>,
-        path: PathBuf,
-        synced_bytes: Option<u64>,
-    ) -> Arc<Self> {
+    pub(crate) fn existing(shared: Arc<Home>, path: PathBuf, synced_bytes: Option<u64>) -> Arc<Self> {
         let name_is_synced = AtomicBool::new(synced_bytes.is_some_and(|bytes| bytes > 0));
         let synced_bytes = AtomicU64::new(synced_bytes.unwrap_or(0));
         let (opened, opening, pinned) = (Arc::default(), Mutex::new(()), OnceLock::new());
@@ -86,11 +82,7 @@ impl LogFile {
     }
 
     /// A file that was just created or renamed; its name is not durable yet.
-    pub(crate) fn created(
-        shared: Arc<DirectoryState>,
-        path: PathBuf,
-        file: Arc<dyn StorageFile>,
-    ) -> Arc<Self> {
+    pub(crate) fn created(shared: Arc<Home>, path: PathBuf, file: Arc<dyn StorageFile>) -> Arc<Self> {
         let created = Self::existing(shared, path, None);
         created.shared.open_files().keep(&created.opened, file);
         created
@@ -98,7 +90,7 @@ impl LogFile {
 
     /// A file that has taken this name from another one; all of it is durable.
     pub(crate) fn replaced(
-        shared: Arc<DirectoryState>,
+        shared: Arc<Home>,
         path: PathBuf,
         file: Arc<dyn StorageFile>,
         size: u64,
@@ -136,8 +128,7 @@ impl LogFile {
     }
 
     fn open_by_name(&self) -> Result<Arc<dyn StorageFile>, LogError> {
-        let file = self.shared.storage().open(&self.path, Access::Write);
-        file.map_err(|error| self.io("open", error))
+        self.shared.open(&self.path, Access::Write)
     }
 
     /// Makes the first `size` bytes durable, and the file's name if it is new.
@@ -211,11 +202,10 @@ impl Segment {
         created_ms: i64,
     ) -> Self {
         let index_path = |suffix: &str| log.path().with_extension(&suffix[1..]);
-        let storage = || log.shared.storage().clone();
         let offsets: SealedIndex<OFFSET_INDEX_ENTRY_BYTES> =
-            SealedIndex::new(storage(), index_path(suffix::OFFSET_INDEX), offset_index_bytes);
+            SealedIndex::new(log.shared.clone(), index_path(suffix::OFFSET_INDEX), offset_index_bytes);
         let times: SealedIndex<TIME_INDEX_ENTRY_BYTES> =
-            SealedIndex::new(storage(), index_path(suffix::TIME_INDEX), time_index_bytes);
+            SealedIndex::new(log.shared.clone(), index_path(suffix::TIME_INDEX), time_index_bytes);
         Self {
             base_offset,
             end: PublishedPair::new(size as i64, next_offset.get()),

@@ -102,7 +102,7 @@ mod tests {
             Default::default(),
             Default::default(),
         );
-        let shared = Arc::new(shared);
+        let shared = crate::home::Home::new(Arc::new(shared));
         let segment = |base| {
             let log = LogFile::existing(shared.clone(), "x".into(), None);
             Arc::new(Segment::empty(Offset::new(base), log, 0))

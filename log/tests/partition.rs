@@ -9,6 +9,8 @@ mod compaction;
 mod compaction_beside;
 #[path = "partition/compaction_model.rs"]
 mod compaction_model;
+#[path = "partition/deletion.rs"]
+mod deletion;
 #[path = "partition/directory.rs"]
 mod directory;
 #[path = "partition/fixture.rs"]
