@@ -20,6 +20,7 @@ const UNSAFE: &[(&str, &str)] = &[
         "protocol/tests/allocations.rs",
         "a counting allocator, for the test that a claimed length costs nothing",
     ),
+    ("benches/src/bin/counting_broker.rs", "a counting allocator, for what a request allocates"),
 ];
 
 /// A thing with one of these names has no home yet.
