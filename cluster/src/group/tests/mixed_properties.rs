@@ -15,6 +15,9 @@ use super::*;
 
 const CLASSIC: [&str; 2] = ["x", "y"];
 
+/// More than can come about: whoever loses its connection in a restart leaves a member behind that is dead for a minute.
+const MEMBERS_MAX: usize = 100;
+
 #[derive(Clone, Debug)]
 enum Mixed {
     /// Something that concerns the consumer members, the first two of which take part, or all.
@@ -146,6 +149,11 @@ impl Classic {
     }
 }
 
+fn allow_members(play: &mut Play) {
+    let config = &mut play.world.shard.config;
+    (config.members_max, config.consumer.members_max) = (MEMBERS_MAX, MEMBERS_MAX);
+}
+
 struct MixedPlay {
     play: Play,
     classics: Vec<Classic>,
@@ -161,7 +169,7 @@ impl MixedPlay {
             owned: Vec::new(),
         };
         let mut play = Play::new();
-        play.world.shard.config.members_max = 10;
+        allow_members(&mut play);
         MixedPlay { play, classics: CLASSIC.iter().map(classic).collect() }
     }
 
@@ -170,7 +178,7 @@ impl MixedPlay {
             Mixed::Other(event) => {
                 self.play.carry_out(event);
                 if matches!(event, Event::Restart) {
-                    self.play.world.shard.config.members_max = 10;
+                    allow_members(&mut self.play);
                     // Connections are gone, and with them the answers that somebody waited for.
                     for classic in self.classics.iter_mut().filter(|it| it.doing != Doing::Reading) {
                         classic.doing = Doing::Nothing;
@@ -260,6 +268,19 @@ impl MixedPlay {
         let wanted: u32 = topics.iter().map(|(_, count)| count).sum();
         assert_eq!(consumers + classics, wanted as usize, "{described:?}");
     }
+}
+
+/// The case in which a limit of ten was reached: members that nobody answers for any more.
+#[test]
+fn three_restarts_leave_members_behind_and_the_group_gets_over_it() {
+    use Mixed::{Other, Step};
+    let mut play = MixedPlay::new();
+    let (beat, restart) = (Other(Event::Beat(0)), Other(Event::Restart));
+    let before =
+        [Step(1), Step(1), Step(1), Step(1), Step(0), beat.clone(), Step(1), Step(0), restart.clone()];
+    let after = [beat, Step(0), Step(0), restart.clone(), Step(0), Step(0), Step(1), Step(1), restart];
+    before.iter().chain(&after).for_each(|event| play.carry_out(event));
+    play.settle_down();
 }
 
 proptest! {
