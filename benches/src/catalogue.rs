@@ -139,4 +139,14 @@ pub(crate) const CATALOGUE: &[Entry] = &[
         targets: &[at_least("2,000 ÷ 1", 0.6), at_least("10,000 ÷ 1", 0.6)],
         plotted: &["2,000 partitions: MB/s"],
     },
+    Entry {
+        row: Row(16),
+        title: "half load with retention, last fifth against first; and a producer beside a reader of what is not in memory",
+        aim: "p99 last ÷ first ≤ 1.2; p99 beside a cold reader ÷ alone ≤ 1.5; moonshot 1.05, 1.1",
+        targets: &[
+            at_most("soak: last ÷ first, p99", 1.2),
+            at_most("cold reader: p99 with ÷ without", 1.5),
+        ],
+        plotted: &[],
+    },
 ];

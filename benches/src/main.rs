@@ -224,7 +224,7 @@ fn plan(arguments: &RunArgs, temporary: &Path) -> Result<Plan> {
 
 fn measure(plan: &Plan, row: u8, spinners: bool) -> Result<Vec<Sample>> {
     let _spinners =
-        if spinners && matches!(row, 5..=7) { process::spinners(&plan.places.work_dir)? } else { Vec::new() };
+        if spinners && matches!(row, 5..=7 | 16) { process::spinners(&plan.places.work_dir)? } else { Vec::new() };
     match row {
         1 => rows::fetch::row_1(plan),
         2 => rows::produce::row_2(plan),
@@ -237,6 +237,7 @@ fn measure(plan: &Plan, row: u8, spinners: bool) -> Result<Vec<Sample>> {
         9 => rows::crash::row_9(plan),
         12 => rows::connections::row_12(plan),
         13 => rows::produce::row_13(plan),
+        16 => rows::soak::row_16(plan),
         other => Err(BenchError::Void(format!("there is no row {other} here"))),
     }
 }

@@ -141,6 +141,14 @@ pub(crate) fn memory_of(pid: u32) -> Result<MemoryMib> {
     })
 }
 
+/// Bytes that a process has had read from a disk so far.
+pub(crate) fn read_from_disk_of(pid: u32) -> Result<u64> {
+    let path = format!("/proc/{pid}/io");
+    let io = fs::read_to_string(&path).doing(|| format!("read {path}"))?;
+    let bytes = io.lines().find_map(|line| line.strip_prefix("read_bytes:")?.trim().parse().ok());
+    bytes.ok_or_else(|| BenchError::Server(format!("{path} does not say what was read")))
+}
+
 /// CPU seconds used so far by this process, by every child that it has now, and by those that have ended.
 pub(crate) fn family_cpu_s() -> Result<f64> {
     let ended = getrusage(UsageWho::RUSAGE_CHILDREN).doing(|| "ask for the processor time".to_owned())?;

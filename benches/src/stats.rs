@@ -42,6 +42,12 @@ impl Latencies {
         self.0.value_at_percentile(percent) as f64 / 1_000.0
     }
 
+    /// Takes the latencies of another set in.
+    pub(crate) fn merge(&mut self, other: &Latencies) {
+        // Both have the same bounds.
+        self.0.add(&other.0).expect("equal histogram bounds");
+    }
+
     /// How many there are.
     pub(crate) fn count(&self) -> u64 {
         self.0.len()

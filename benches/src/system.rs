@@ -1,7 +1,8 @@
 //! The systems that are measured side by side, and how each is started: a floor, ottla, Apache Kafka.
 
 use std::fmt;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -64,6 +65,8 @@ pub(crate) struct Launcher {
     places: Places,
     dir: PathBuf,
     address: SocketAddr,
+    /// Broker settings beside those that every row has.
+    settings: Vec<(&'static str, &'static str)>,
 }
 
 /// What happens to a broker while another is measured.
@@ -84,11 +87,30 @@ impl Launcher {
         let dir = places.work_dir.join(format!("{name}-{system}"));
         let _ = fs::remove_dir_all(&dir);
         fs::create_dir_all(dir.join("data")).doing(|| format!("create {}", dir.display()))?;
-        let launcher = Self { system, places: places.clone(), dir, address: free_address()? };
+        let launcher = Self { system, places: places.clone(), dir, address: free_address()?, settings: Vec::new() };
         if system == System::Kafka {
             launcher.format_kafka(meanwhile)?;
         }
         Ok(launcher)
+    }
+
+    /// With these broker settings too.
+    pub(crate) fn with_settings(mut self, settings: &[(&'static str, &'static str)]) -> Result<Self> {
+        self.settings.extend_from_slice(settings);
+        if self.system == System::Kafka {
+            let path = self.dir.join("server.properties");
+            let lines = settings.iter().map(|(key, value)| format!("{key}={value}\n"));
+            let appended = File::options().append(true).open(&path).and_then(|mut file| {
+                lines.map(|line| file.write_all(line.as_bytes())).collect::<std::io::Result<()>>()
+            });
+            appended.doing(|| format!("append to {}", path.display()))?;
+        }
+        Ok(self)
+    }
+
+    /// Where the broker's log directories' files are.
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        self.dir.join("data")
     }
 
     /// Starts the broker and returns at once.
@@ -144,6 +166,9 @@ impl Launcher {
             ("log.dirs", self.dir.join("data").display().to_string()),
             ("log.segment.delete.delay.ms", "1000".to_owned()),
         ] {
+            command.arg("--set").arg(format!("{key}={value}"));
+        }
+        for (key, value) in &self.settings {
             command.arg("--set").arg(format!("{key}={value}"));
         }
         command
@@ -213,6 +238,11 @@ impl Broker {
     /// Opens a connection to it.
     pub(crate) fn connect(&self) -> Result<Connection> {
         Connection::open(self.address)
+    }
+
+    /// Where its log's files are.
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        self.launcher.data_dir()
     }
 
     /// Ends it and removes its data.

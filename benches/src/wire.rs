@@ -360,10 +360,37 @@ impl Connection {
         Ok(Fetched { frame_bytes: length + 4, next_offset: found.next_offset })
     }
 
+    /// The offset that a timestamp stands for (ListOffsets v1); -1 is the end, -2 the start.
+    pub(crate) fn list_offset(&mut self, topic: &str, partition: i32, timestamp: i64) -> Result<i64> {
+        let mut frame = Frame::new(2, 1, self.next_correlation_id());
+        frame.i32(-1).i32(1).string(topic).i32(1).i32(partition).i64(timestamp);
+        let mut fields = Fields(self.call(frame)?);
+        fields.skip(4)?;
+        fields.skip_string()?;
+        fields.skip(8)?;
+        match fields.i16()? {
+            0 => {}
+            code => return Err(BenchError::Refused { request: "ListOffsets", code }),
+        }
+        fields.skip(8)?;
+        fields.i64()
+    }
+
     /// Reads a partition from its start up to `end_offset`; checks density and every checksum; returns its ledger.
     pub(crate) fn audit(&mut self, topic: &str, partition: i32, end_offset: i64) -> Result<Ledger> {
+        self.audit_from(topic, partition, 0, end_offset)
+    }
+
+    /// The same from `start_offset`, which must be that of a batch.
+    pub(crate) fn audit_from(
+        &mut self,
+        topic: &str,
+        partition: i32,
+        start_offset: i64,
+        end_offset: i64,
+    ) -> Result<Ledger> {
         let mut ledger = Ledger::default();
-        let mut offset = 0i64;
+        let mut offset = start_offset;
         let mut damaged = None;
         while offset < end_offset {
             let mut expected = offset;

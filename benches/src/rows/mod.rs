@@ -4,6 +4,7 @@
 //! machine whose speed drifts. A row ends by reading everything back; a difference makes the row void, not smaller.
 
 pub(crate) mod clients;
+pub(crate) mod cold;
 pub(crate) mod connections;
 pub(crate) mod crash;
 pub(crate) mod end_to_end;
@@ -11,6 +12,8 @@ pub(crate) mod fetch;
 pub(crate) mod launch;
 pub(crate) mod produce;
 pub(crate) mod round_trip;
+pub(crate) mod soak;
+pub(crate) mod steady;
 
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
