@@ -18,6 +18,7 @@ use crate::log::Log;
 use crate::offset_index::can_be_indexed;
 use crate::producer_state::{CompletedTransaction, Verdict};
 use crate::roll::{segment_bytes_max, should_roll};
+use crate::room;
 use crate::storage::{StorageFile, write_all_at};
 use crate::txn_index::AbortedTransaction;
 use crate::writer::{Member, Writer};
@@ -56,6 +57,9 @@ impl Log {
         );
         if writer.prepared.is_none() && writer.active.size() > config.segment_bytes / 2 {
             self.wants_preparation.store(true, Ordering::Relaxed);
+        }
+        if room::is_wanted(&writer.active, &config) {
+            self.wants_room.store(true, Ordering::Relaxed);
         }
     }
 
@@ -318,6 +322,7 @@ impl Log {
         let is_full = is_disk_full(&error);
         let failure = LogError::io("append to", writer.active.log().path(), error);
         let cut = file.truncate(position);
+        writer.active.log().room().note_cut();
         if cut.is_err() || !is_full {
             writer.refusal = Some(LogError::Poisoned(Arc::new(failure.clone())));
         }

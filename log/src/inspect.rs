@@ -16,7 +16,7 @@ use crate::log::LEADER_EPOCHS;
 use crate::offset_index::{self, OFFSET_INDEX_ENTRY_BYTES, OffsetPosition};
 use crate::producer_snapshot;
 use crate::producer_state::ProducerEntry;
-use crate::scan::BatchScan;
+use crate::scan::{BatchScan, end_of_data};
 use crate::segment::{base_offset_of, segment_path, suffix};
 use crate::storage::{Access, Storage, StorageFile, read_file};
 use crate::time_index::{self, TIME_INDEX_ENTRY_BYTES, TimestampOffset};
@@ -149,19 +149,10 @@ impl LogFileReader {
         self.end
     }
 
-    /// Whether only zeros follow: a file that was preallocated and not filled.
+    /// Whether only zeros follow: room that was made ahead and not filled.
     pub fn rest_is_zeros(&self) -> Result<bool, LogError> {
-        let mut buffer = vec![0; 1 << 16];
-        let mut position = self.position;
-        while position < self.end {
-            let read = self.file.read_at(&mut buffer, position);
-            let read = read.map_err(|error| LogError::io("read", &self.path, error))?;
-            if read == 0 || buffer[..read].iter().any(|byte| *byte != 0) {
-                return Ok(read == 0);
-            }
-            position += read as u64;
-        }
-        Ok(true)
+        let end = end_of_data(&*self.file, self.position, self.end);
+        Ok(end.map_err(|error| LogError::io("read", &self.path, error))? == self.position)
     }
 }
 

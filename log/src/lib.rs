@@ -29,11 +29,13 @@ mod read;
 mod compaction;
 mod maintenance;
 mod retention;
+mod room;
 mod truncation;
 
 mod open;
 mod partition_files;
 mod recovery;
+mod walked;
 
 mod scan;
 mod segment;

@@ -46,6 +46,7 @@ pub struct Log {
     /// When the oldest record that is not durable was appended.
     pub(crate) dirty_since_ms: AtomicI64,
     pub(crate) wants_preparation: AtomicBool,
+    pub(crate) wants_room: AtomicBool,
     /// An assertion failed while something was appended.
     pub(crate) is_contradictory: AtomicBool,
     pub(crate) last_stable: LastStable,

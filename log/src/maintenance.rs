@@ -44,12 +44,19 @@ pub(crate) struct Background {
 impl Log {
     /// Whether [`Log::prepare_next`] has something to do that will spare an append the work.
     pub fn wants_preparation(&self) -> bool {
-        self.wants_preparation.load(Ordering::Relaxed)
+        self.wants_preparation.load(Ordering::Relaxed) || self.wants_room.load(Ordering::Relaxed)
     }
 
-    /// Creates the next segment's file, so that a roll is a rename, and completes what was rolled: index files, fsync, the
-    /// recovery point on disk. After a crash no more than the active segment is then to be read again.
+    /// Makes room for the next appends, if that is what they want. Creates the next segment's file, so that a roll is a
+    /// rename, and completes what was rolled: index files, fsync, the recovery point on disk. After a crash no more than
+    /// the active segment is then to be read again.
     pub fn prepare_next(&self) -> Result<(), LogError> {
+        if self.wants_room.swap(false, Ordering::Relaxed) {
+            self.make_room()?;
+            if !self.wants_preparation.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+        }
         {
             let _background = self.background.lock();
             self.wants_preparation.store(false, Ordering::Relaxed);
@@ -167,6 +174,9 @@ impl Log {
         }
         self.seal_rolled(&mut background)?;
         self.sync_segments(&self.syncing.lock())?;
+        // A clean log is opened by the sizes of its files.
+        let active = self.segments.load().active().clone();
+        self.shared.durable(active.log().cut_room(active.size()))?;
         let (snapshot, end) = {
             let writer = self.writer.lock();
             writer.active.time_index().append_if_later(writer.largest);
@@ -221,6 +231,8 @@ impl Log {
             else {
                 return Ok(());
             };
+            // Below the recovery point a segment is as long as its file.
+            self.shared.durable(segment.log().cut_room(segment.size()))?;
             self.write_indexes(&segment)?;
             // A replay that begins with the snapshot does not find the markers again.
             self.sync_transactions(&segment)?;

@@ -95,6 +95,7 @@ impl Log {
             recovery_point: AtomicI64::new(durable.get()),
             dirty_since_ms: AtomicI64::new(now_ms),
             wants_preparation: AtomicBool::new(false),
+            wants_room: AtomicBool::new(false),
             is_contradictory: AtomicBool::new(false),
             last_stable,
             epochs: RwLock::new(epochs),

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ottla_protocol::Offset;
 use ottla_protocol::records::{BatchHeader, NO_TIMESTAMP};
-use ottla_protocol::{LeaderEpoch, Offset};
 
 use crate::config::LogConfig;
 use crate::epoch_cache::EpochCache;
@@ -19,11 +19,12 @@ use crate::log::LEADER_EPOCHS;
 use crate::maintenance::write_whole;
 use crate::offset_index::{self, OFFSET_INDEX_ENTRY_BYTES, can_be_indexed};
 use crate::partition_files::PartitionFiles;
-use crate::scan::{BatchScan, HeaderScan};
+use crate::scan::{BatchScan, HeaderScan, end_of_data};
 use crate::segment::{LogFile, Segment, segment_path, suffix};
-use crate::storage::{Access, Storage, read_file, remove_if_present};
+use crate::storage::{Access, Storage, StorageFile, read_file, remove_if_present};
 use crate::time_index::{self, TIME_INDEX_ENTRY_BYTES, TimestampOffset};
 use crate::truncation::Rewalked;
+use crate::walked::{Walked, note_epoch, note_epochs};
 
 /// What opening a log has found and done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,6 +35,8 @@ pub struct Recovery {
     pub truncated_bytes: u64,
     /// What was wrong with the first of them.
     pub truncated_because: Option<String>,
+    /// Bytes of room made ahead that were cut off: zeros behind the last record, which nothing was written to.
+    pub room_bytes: u64,
     /// Segments whose indexes were built anew.
     pub rebuilt_indexes: usize,
 }
@@ -66,18 +69,6 @@ pub(crate) struct Opened {
     /// Segments that have a transaction index.
     pub(crate) txn_indexes: Vec<Offset>,
     pub(crate) recovery: Recovery,
-}
-
-/// A segment as far as it could be read, its indexes on the heap.
-struct Walked {
-    segment: Segment,
-    largest: TimestampOffset,
-    bytes_since_index_entry: u64,
-    size: u64,
-    next_offset: Offset,
-    /// The epoch of the last batch that was walked, here or in the segment before.
-    latest_epoch: Option<LeaderEpoch>,
-    damage: Option<String>,
 }
 
 impl Opening<'_> {
@@ -126,9 +117,11 @@ impl Opening<'_> {
                 && next_base.is_some_and(|next| !self.may_begin_behind(walked.next_offset, next))
             {
                 walked.damage = Some(format!("offsets {}.. are missing", walked.next_offset));
+                walked.room_bytes = 0;
             }
+            recovery.room_bytes += walked.room_bytes;
             if let Some(damage) = walked.damage.take() {
-                recovery.truncated_bytes += size - walked.size;
+                recovery.truncated_bytes += size - walked.size - walked.room_bytes;
                 recovery.truncated_because = Some(damage);
                 for &(later, bytes) in &bases[place + 1..] {
                     recovery.truncated_bytes += bytes;
@@ -140,6 +133,9 @@ impl Opening<'_> {
             if next_base.is_none() {
                 last = Some(walked);
                 break;
+            }
+            if walked.room_bytes > 0 {
+                cut_off(&*walked.segment.log().file()?, walked.segment.log().path(), walked.size)?;
             }
             segments.push(Arc::new(self.seal(walked)?));
         }
@@ -166,8 +162,7 @@ impl Opening<'_> {
         let file = segment.log().file()?;
         let path = segment.log().path();
         if file.len().map_err(|error| LogError::io("measure", path, error))? > size {
-            let cut = file.truncate(size).and_then(|()| file.sync_data());
-            cut.map_err(|error| LogError::io("cut", path, error))?;
+            cut_off(&*file, path, size)?;
         }
         segment.publish(size, next_offset);
         segment.publish_largest(largest);
@@ -337,7 +332,7 @@ impl Opening<'_> {
             return Ok(());
         }
         let scanned_from = walked.size;
-        let mut batches = BatchScan::new(file, &path, scanned_from, size);
+        let mut batches = BatchScan::new(file.clone(), &path, scanned_from, size);
         while let Some(batch) = batches.next()? {
             match batch.and_then(|batch| self.follows(walked, batch.header()).map(|()| *batch.header())) {
                 Ok(header) => {
@@ -345,7 +340,11 @@ impl Opening<'_> {
                     walked.take(&header, walked.size, self.config);
                 }
                 Err(damage) => {
-                    walked.damage = Some(damage);
+                    let data_end = end_of_data(&*file, walked.size, size);
+                    let data_end = data_end.map_err(|error| LogError::io("read", &path, error))?;
+                    walked.room_bytes = size - data_end;
+                    // Nothing but zeros is room that nothing was appended to.
+                    walked.damage = Some(damage).filter(|_| data_end > walked.size);
                     break;
                 }
             }
@@ -454,44 +453,8 @@ impl Opening<'_> {
     }
 }
 
-impl Walked {
-    fn new(segment: Segment) -> Self {
-        let base = segment.base_offset();
-        Self {
-            segment,
-            largest: TimestampOffset { timestamp: NO_TIMESTAMP, offset: base },
-            bytes_since_index_entry: 0,
-            size: 0,
-            next_offset: base,
-            latest_epoch: None,
-            damage: None,
-        }
-    }
-
-    fn take(&mut self, header: &BatchHeader, position: u64, config: &LogConfig) {
-        self.segment.index_batch(
-            header,
-            (position, header.last_offset()),
-            &mut self.largest,
-            &mut self.bytes_since_index_entry,
-            config.index_interval_bytes,
-        );
-        self.size = position + header.size_in_bytes() as u64;
-        self.next_offset = header.next_offset();
-        self.latest_epoch = header.partition_leader_epoch.or(self.latest_epoch);
-    }
-}
-
-fn note_epoch(epochs: &mut EpochCache, header: &BatchHeader) {
-    if let Some(epoch) = header.partition_leader_epoch {
-        epochs.assign(epoch, header.base_offset);
-    }
-}
-
-fn note_epochs(epochs: &mut EpochCache, segment: &Segment) -> Result<(), LogError> {
-    let mut scan = segment.scan_from(0)?;
-    while let Some(found) = scan.next()? {
-        note_epoch(epochs, &found.header);
-    }
-    Ok(())
+/// Cuts a file for good: what was cut off must not come back behind what is appended in its place.
+fn cut_off(file: &dyn StorageFile, path: &Path, size: u64) -> Result<(), LogError> {
+    let cut = file.truncate(size).and_then(|()| file.sync_data());
+    cut.map_err(|error| LogError::io("cut", path, error))
 }

@@ -17,6 +17,7 @@ use crate::storage::{StorageFile, read_exact_at};
 
 const BLOCK_BYTES: usize = 8 << 10;
 const CHUNK_BYTES: usize = 1 << 20;
+const ZEROS_BYTES: u64 = 64 << 10;
 
 /// A batch and where it stands.
 #[derive(Clone, Copy, Debug)]
@@ -171,4 +172,20 @@ impl<'a> BatchScan<'a> {
         self.chunk = chunk.freeze();
         Ok(())
     }
+}
+
+/// The position behind the last byte of `[from, end)` that is not zero; `from` if there is none.
+pub(crate) fn end_of_data(file: &dyn StorageFile, from: u64, end: u64) -> std::io::Result<u64> {
+    let mut block = Vec::new();
+    let mut block_end = end;
+    while block_end > from {
+        let block_at = block_end.saturating_sub(ZEROS_BYTES).max(from);
+        block.resize((block_end - block_at) as usize, 0);
+        read_exact_at(file, &mut block, block_at)?;
+        if let Some(last) = block.iter().rposition(|byte| *byte != 0) {
+            return Ok(block_at + last as u64 + 1);
+        }
+        block_end = block_at;
+    }
+    Ok(from)
 }

@@ -19,6 +19,7 @@ use crate::home::Home;
 use crate::offset_index::{OFFSET_INDEX_ENTRY_BYTES, OffsetIndex, OffsetPosition};
 use crate::open_files::OpenFile;
 use crate::published_pair::PublishedPair;
+use crate::room::Room;
 use crate::scan::{FoundBatch, HeaderScan};
 use crate::sealed_index::SealedIndex;
 use crate::storage::{Access, StorageFile};
@@ -69,6 +70,7 @@ pub(crate) struct LogFile {
     pinned: OnceLock<Arc<dyn StorageFile>>,
     synced_bytes: AtomicU64,
     name_is_synced: AtomicBool,
+    room: Room,
 }
 
 impl LogFile {
@@ -78,7 +80,8 @@ impl LogFile {
         let name_is_synced = AtomicBool::new(synced_bytes.is_some_and(|bytes| bytes > 0));
         let synced_bytes = AtomicU64::new(synced_bytes.unwrap_or(0));
         let (opened, opening, pinned) = (Arc::default(), Mutex::new(()), OnceLock::new());
-        Arc::new(Self { shared, path, opened, opening, pinned, synced_bytes, name_is_synced })
+        let room = Room::default();
+        Arc::new(Self { shared, path, opened, opening, pinned, synced_bytes, name_is_synced, room })
     }
 
     /// A file that was just created or renamed; its name is not durable yet.
@@ -102,6 +105,11 @@ impl LogFile {
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The zeros that may stand behind the last batch.
+    pub(crate) fn room(&self) -> &Room {
+        &self.room
     }
 
     pub(crate) fn file(&self) -> Result<Arc<dyn StorageFile>, LogError> {
@@ -143,7 +151,9 @@ impl LogFile {
             }
             self.name_is_synced.store(true, Ordering::Release);
         }
-        if self.synced_bytes.load(Ordering::Acquire) < size {
+        let synced = self.synced_bytes.load(Ordering::Acquire);
+        if synced < size {
+            self.room.note_sync_of(size - synced);
             self.file()?.sync_data().map_err(|error| self.io("sync", error))?;
             self.synced_bytes.fetch_max(size, Ordering::AcqRel);
         }
@@ -156,7 +166,13 @@ impl LogFile {
         file.truncate(size).and_then(|()| file.sync_data()).map_err(|error| self.io("cut", error))?;
         // From here on the next bytes are others than those that were synced.
         self.synced_bytes.store(size, Ordering::Release);
+        self.room.note_cut();
         Ok(())
+    }
+
+    /// Cuts the room behind the last batch off, durably, for a file that will not be appended to.
+    pub(crate) fn cut_room(&self, size: u64) -> Result<(), LogError> {
+        if self.room.end() > size { self.cut(size) } else { Ok(()) }
     }
 
     fn io(&self, action: &'static str, error: std::io::Error) -> LogError {

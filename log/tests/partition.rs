@@ -19,6 +19,8 @@ mod fixture;
 mod power_loss;
 #[path = "partition/recovery.rs"]
 mod recovery;
+#[path = "partition/room_ahead.rs"]
+mod room_ahead;
 #[path = "partition/stale_chunk.rs"]
 mod stale_chunk;
 #[path = "partition/transactions.rs"]
