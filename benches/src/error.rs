@@ -24,6 +24,9 @@ pub(crate) enum BenchError {
     /// What was read back is not what was acknowledged.
     #[error("void: {0}")]
     Void(String),
+    /// Something that a row needs is not here; it is not measured, and the page says why.
+    #[error("{0}")]
+    Absent(String),
     /// A server did not start, died, or did not become ready in time.
     #[error("{0}")]
     Server(String),

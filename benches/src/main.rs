@@ -5,7 +5,9 @@
 //! with what it measures. It asserts no figure: a table is for people to judge.
 
 mod batch;
+mod bounds;
 mod catalogue;
+mod comparison;
 mod error;
 mod floor;
 mod instructions;
@@ -14,9 +16,13 @@ mod namespace;
 mod page;
 mod plot;
 mod process;
+mod profile;
 mod report;
 mod rows;
+mod run;
 mod scale;
+mod scale_partitions;
+mod scale_recovery;
 mod stats;
 mod system;
 mod warm;
@@ -26,17 +32,16 @@ mod wire;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::error::{BenchError, Doing, Result};
 use crate::floor::FloorKind;
 use crate::machine::Machine;
-use crate::rows::{Plan, Sample};
+use crate::rows::Plan;
+use crate::scale::Extent;
 use crate::system::{Places, System};
-
-/// The results as seen from a page in `docs/`.
-const RESULTS_FROM_PAGE: &str = "../benches/results";
 
 /// Measures ottla, Apache Kafka and the floors of this machine side by side.
 #[derive(Debug, Parser)]
@@ -52,10 +57,12 @@ enum Command {
     Run(RunArgs),
     /// Measure clients: ours, librdkafka (feature `librdkafka`) and Java's, side by side.
     Clients(ClientsArgs),
-    /// Measure what many partitions and connections cost one broker.
+    /// Measure what many partitions, connections and segments cost one broker.
     Scale(ScaleArgs),
     /// Count the broker's instructions for one request, under valgrind.
     Instructions(RunArgs),
+    /// Find out where the broker's time goes: shares, flame graphs, system calls, waits, allocations.
+    Profile(ProfileArgs),
     /// Be one client (started by `clients`).
     #[command(hide = true)]
     ClientWorker(rows::clients::Job),
@@ -69,8 +76,9 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct RunArgs {
-    /// Rows to measure, of 1 to 9, 12 and 13. Row 8 has 10 and 14 in it, row 12 has 11.
-    #[arg(long, value_delimiter = ',', default_value = "1,2,3,4,5,6,7,8,9,12,13")]
+    /// Rows to measure. Row 8 has 10 and 14 in it, row 12 has 11; 16 takes minutes and is measured when asked for; 18 to 21
+    /// are loads of other people's generators.
+    #[arg(long, value_delimiter = ',', default_value = "1,2,3,4,5,6,7,8,9,12,13,18,19,20,21")]
     rows: Vec<u8>,
     /// What to measure.
     #[arg(long, value_delimiter = ',', default_value = "floor,ottla,kafka")]
@@ -111,9 +119,32 @@ struct RunArgs {
 struct ScaleArgs {
     #[command(flatten)]
     run: RunArgs,
-    /// How many partitions, in thousands.
-    #[arg(long, value_delimiter = ',', default_value = "10,50", value_parser = clap::value_parser!(u16).range(1..))]
+    /// How many partitions, in thousands; 0 for none.
+    #[arg(long, value_delimiter = ',', default_value = "10,50")]
     thousands: Vec<u16>,
+    /// How long a log the restarts find, in segments of 1 GiB; 0 for none.
+    #[arg(long, value_delimiter = ',', default_value = "1,10,100", value_parser = clap::value_parser!(u16).range(..=4096))]
+    gigabytes: Vec<u16>,
+}
+
+#[derive(Debug, Args)]
+struct ProfileArgs {
+    #[command(flatten)]
+    run: RunArgs,
+    /// Under which loads.
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        default_value = "produce-1k,produce-100b,fetch,end-to-end,fsync,heartbeat"
+    )]
+    loads: Vec<profile::Load>,
+    /// How many seconds each load is watched, two or three times.
+    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u64).range(1..=60))]
+    seconds: u64,
+    /// The broker that counts its allocations; by default the one beside this program.
+    #[arg(long)]
+    counting_broker: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -127,10 +158,11 @@ struct ClientsArgs {
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
-        Command::Run(arguments) => run(&arguments),
+        Command::Run(arguments) => run::run(&arguments),
         Command::Clients(arguments) => clients(&arguments),
         Command::Scale(arguments) => scale(&arguments),
         Command::Instructions(arguments) => instructions(&arguments),
+        Command::Profile(arguments) => profile(&arguments),
         Command::ClientWorker(job) => rows::clients::work(&job),
         Command::FloorServer { kind, address, file } => floor::serve(kind, address, &file),
         Command::Spin => loop {
@@ -146,58 +178,39 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: &RunArgs) -> Result<()> {
-    let network =
-        if arguments.host_network { "host network, as asked".to_owned() } else { namespace::enter() };
-    let machine = Machine::describe(network);
-    let temporary = tempfile::tempdir().doing(|| "create a temporary directory".to_owned())?;
-    let plan = plan(arguments, temporary.path())?;
-    let mut samples = Vec::new();
-    let mut failures = Vec::new();
-    for row in &arguments.rows {
-        match measure(&plan, *row, !arguments.no_spinners) {
-            Ok(measured) => samples.extend(measured),
-            Err(error) => {
-                eprintln!("row {row}: {error}");
-                failures.push(*row);
-            }
-        }
-    }
-    let name = arguments.name.clone().unwrap_or_else(|| machine.unix_seconds.to_string());
-    if !samples.is_empty() {
-        report::publish(&machine, &samples, &arguments.results, &name)?;
-        if let Some(path) = &arguments.page {
-            page::write(path, &machine, &samples, RESULTS_FROM_PAGE, &name)?;
-        }
-    }
-    if failures.is_empty() {
-        return Ok(());
-    }
-    Err(BenchError::Void(format!("rows without a result: {failures:?}")))
+/// Enters a network of our own, unless told otherwise.
+fn network(arguments: &RunArgs) -> String {
+    if arguments.host_network { "host network, as asked".to_owned() } else { namespace::enter() }
 }
 
 /// Clients against the brokers that were asked for.
 fn clients(arguments: &ClientsArgs) -> Result<()> {
     let run = &arguments.run;
-    let network = if run.host_network { "host network, as asked".to_owned() } else { namespace::enter() };
-    let machine = Machine::describe(network);
+    let machine = Machine::describe(network(run));
     let temporary = tempfile::tempdir().doing(|| "create a temporary directory".to_owned())?;
     let samples = rows::clients::measure(&plan(run, temporary.path())?, &arguments.clients)?;
     let name = run.name.clone().unwrap_or_else(|| format!("clients-{}", machine.unix_seconds));
     rows::clients::publish(&machine, &samples, &run.results, &name)
 }
 
-/// Many partitions on the first broker that was asked for, ottla unless told otherwise.
+/// Many partitions on the first broker that was asked for, ottla unless told otherwise; and long logs.
 fn scale(arguments: &ScaleArgs) -> Result<()> {
     let run = &arguments.run;
-    let network = if run.host_network { "host network, as asked".to_owned() } else { namespace::enter() };
-    let machine = Machine::describe(network);
+    let machine = Machine::describe(network(run));
     let temporary = tempfile::tempdir().doing(|| "create a temporary directory".to_owned())?;
     let plan = plan(run, temporary.path())?;
     let system = plan.brokers().next().unwrap_or(System::Ottla);
-    let counts: Vec<usize> = arguments.thousands.iter().map(|count| usize::from(*count) * 1_000).collect();
+    let extent = Extent {
+        partitions: wanted(&arguments.thousands).map(|count| count * 1_000).collect(),
+        gigabytes: wanted(&arguments.gigabytes).collect(),
+    };
     let name = run.name.clone().unwrap_or_else(|| format!("scale-{}", machine.unix_seconds));
-    scale::run(&machine, &plan.places, system, &counts, &run.results, &name)
+    scale::run(&machine, &plan.places, system, &extent, &run.results, &name)
+}
+
+/// Counts without those that say that there is to be none.
+fn wanted(counts: &[u16]) -> impl Iterator<Item = usize> {
+    counts.iter().filter(|count| **count > 0).map(|count| usize::from(*count))
 }
 
 /// The table beside the results' directory.
@@ -208,38 +221,40 @@ fn instructions(arguments: &RunArgs) -> Result<()> {
     instructions::run(&machine, &plan.places, &arguments.results.with_file_name("instructions.md"))
 }
 
+/// Ottla alone, wherever its time goes.
+fn profile(arguments: &ProfileArgs) -> Result<()> {
+    let run = &arguments.run;
+    let machine = Machine::describe(network(run));
+    let temporary = tempfile::tempdir().doing(|| "create a temporary directory".to_owned())?;
+    let places = plan(run, temporary.path())?.places;
+    let program = std::env::current_exe().doing(|| "find this program".to_owned())?;
+    let beside = || program.with_file_name("ottla-counting-broker");
+    let name = run.name.clone().unwrap_or_else(|| machine.unix_seconds.to_string());
+    let plan = profile::Plan {
+        loads: &arguments.loads,
+        window: Duration::from_secs(arguments.seconds),
+        counting_broker: arguments.counting_broker.clone().unwrap_or_else(beside),
+        results: &run.results,
+        name: &name,
+    };
+    profile::run(&machine, &places, &plan)
+}
+
 fn plan(arguments: &RunArgs, temporary: &Path) -> Result<Plan> {
     let work_dir = arguments.work_dir.clone().unwrap_or_else(|| temporary.to_owned());
+    let places =
+        Places { ottla: ottla_binary(arguments)?, kafka_libs: arguments.kafka_libs.clone(), work_dir };
+    let mut systems = arguments.systems.clone();
+    if systems.contains(&System::Kafka) && !places.has_kafka() {
+        eprintln!("no Apache Kafka: it takes `java` and its jars in {}", places.kafka_libs.display());
+        systems.retain(|system| *system != System::Kafka);
+    }
     Ok(Plan {
-        places: Places {
-            ottla: ottla_binary(arguments)?,
-            kafka_libs: arguments.kafka_libs.clone(),
-            work_dir,
-        },
-        systems: arguments.systems.clone(),
+        places,
+        systems,
         rounds: arguments.rounds.unwrap_or(if arguments.quick { 3 } else { 7 }),
         quick: arguments.quick,
     })
-}
-
-fn measure(plan: &Plan, row: u8, spinners: bool) -> Result<Vec<Sample>> {
-    let _spinners =
-        if spinners && matches!(row, 5..=7 | 16) { process::spinners(&plan.places.work_dir)? } else { Vec::new() };
-    match row {
-        1 => rows::fetch::row_1(plan),
-        2 => rows::produce::row_2(plan),
-        3 => rows::produce::row_3(plan),
-        4 => rows::produce::row_4(plan),
-        5 => rows::round_trip::row_5(plan),
-        6 => rows::end_to_end::row_6(plan),
-        7 => rows::round_trip::row_7(plan),
-        8 => rows::launch::row_8(plan),
-        9 => rows::crash::row_9(plan),
-        12 => rows::connections::row_12(plan),
-        13 => rows::produce::row_13(plan),
-        16 => rows::soak::row_16(plan),
-        other => Err(BenchError::Void(format!("there is no row {other} here"))),
-    }
 }
 
 /// The binary that was asked for, or the one that the same build made.

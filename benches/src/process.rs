@@ -141,19 +141,41 @@ pub(crate) fn memory_of(pid: u32) -> Result<MemoryMib> {
     })
 }
 
-/// Bytes that a process has had read from a disk so far.
-pub(crate) fn read_from_disk_of(pid: u32) -> Result<u64> {
+/// How many descriptors a process has open.
+pub(crate) fn descriptors_of(pid: u32) -> Result<usize> {
+    let path = format!("/proc/{pid}/fd");
+    fs::read_dir(&path).doing(|| format!("read {path}")).map(Iterator::count)
+}
+
+/// How many maps a process has.
+pub(crate) fn maps_of(pid: u32) -> Result<usize> {
+    let path = format!("/proc/{pid}/maps");
+    fs::read_to_string(&path).doing(|| format!("read {path}")).map(|maps| maps.lines().count())
+}
+
+/// What a process has read so far.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BytesRead {
+    /// By calls, whether or not a disk was needed.
+    pub(crate) by_calls: u64,
+    /// From a disk, by calls or through maps.
+    pub(crate) from_disk: u64,
+}
+
+/// Bytes that a process has read so far.
+pub(crate) fn bytes_read_of(pid: u32) -> Result<BytesRead> {
     let path = format!("/proc/{pid}/io");
     let io = fs::read_to_string(&path).doing(|| format!("read {path}"))?;
-    let bytes = io.lines().find_map(|line| line.strip_prefix("read_bytes:")?.trim().parse().ok());
-    bytes.ok_or_else(|| BenchError::Server(format!("{path} does not say what was read")))
+    let field = |name: &str| {
+        let bytes = io.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+        bytes.ok_or_else(|| BenchError::Server(format!("{path} does not say what was read")))
+    };
+    Ok(BytesRead { by_calls: field("rchar:")?, from_disk: field("read_bytes:")? })
 }
 
 /// CPU seconds used so far by this process, by every child that it has now, and by those that have ended.
 pub(crate) fn family_cpu_s() -> Result<f64> {
-    let ended = getrusage(UsageWho::RUSAGE_CHILDREN).doing(|| "ask for the processor time".to_owned())?;
-    let seconds = |time: TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
-    let mut total = cpu_s_of(std::process::id())? + seconds(ended.user_time()) + seconds(ended.system_time());
+    let mut total = cpu_s_of(std::process::id())? + ended_children_cpu_s()?;
     let tasks = fs::read_dir("/proc/self/task").doing(|| "read /proc/self/task".to_owned())?;
     for task in tasks.flatten() {
         let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
@@ -162,6 +184,13 @@ pub(crate) fn family_cpu_s() -> Result<f64> {
         }
     }
     Ok(total)
+}
+
+/// CPU seconds of all children that have ended and were waited for.
+pub(crate) fn ended_children_cpu_s() -> Result<f64> {
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN).doing(|| "ask for the processor time".to_owned())?;
+    let seconds = |time: TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
+    Ok(seconds(usage.user_time()) + seconds(usage.system_time()))
 }
 
 /// One process of idle priority on each processor, so that none of them sleeps and misses a wake-up until the next

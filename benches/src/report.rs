@@ -1,47 +1,77 @@
-//! Turns samples into a table of medians, spreads and ratios, and keeps both the table (Markdown) and every sample
-//! (JSON) with the machine, the commit and the command line.
+//! Turns the samples of a run into its results: a table of medians, spreads and ratios (Markdown), everything that was
+//! measured and every ratio of every round (JSON), and pictures.
 #![allow(clippy::print_stdout, reason = "the table is what this program is for")]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
 use serde::Serialize;
 
-use crate::catalogue::{Against, CATALOGUE, Entry, Target};
+use crate::bounds;
+use crate::catalogue::{Against, CATALOGUE, Entry};
+use crate::comparison::{Counted, FOREIGN_SHARE_MAX, Pairs, Verdict, all_pairs, systems_of};
 use crate::error::{Doing, Result};
 use crate::machine::Machine;
 use crate::plot;
 use crate::rows::{Life, Row, Sample};
-use crate::stats::{Spread, spread};
-use crate::system::System;
+use crate::stats::Spread;
+use crate::system::{RIVAL, System};
 
-/// Above this share of the machine used by others a sample is noise and is dropped.
-pub(crate) const FOREIGN_SHARE_MAX: f64 = 0.10;
+/// What one call of `run` has to tell.
+pub(crate) struct Run<'a> {
+    pub(crate) machine: &'a Machine,
+    /// The name of its files, without extension.
+    pub(crate) name: &'a str,
+    pub(crate) samples: &'a [Sample],
+    /// Rows that were asked for and have no result, and why.
+    pub(crate) absent: &'a [(u8, String)],
+    /// Seconds that each row took.
+    pub(crate) took: &'a [(u8, f64)],
+}
 
 #[derive(Serialize)]
 struct Kept<'a> {
     machine: &'a Machine,
+    rival: &'static str,
+    absent: &'a [(u8, String)],
+    seconds_by_row: &'a [(u8, f64)],
     samples: &'a [Sample],
+    ratios: Vec<Pairs>,
 }
 
-/// Prints the table, and writes it and the samples to `dir`; returns the files' common name.
-pub(crate) fn publish(machine: &Machine, samples: &[Sample], dir: &Path, name: &str) -> Result<()> {
-    let markdown = render(machine, samples);
+impl Run<'_> {
+    /// Seconds of all rows.
+    pub(crate) fn took_s(&self) -> f64 {
+        self.took.iter().map(|(_, seconds)| seconds).sum()
+    }
+}
+
+/// Prints the table, and writes it, the samples and the pictures to `dir`.
+pub(crate) fn publish(run: &Run<'_>, dir: &Path) -> Result<()> {
+    let markdown = render(run);
     println!("{markdown}");
     fs::create_dir_all(dir).doing(|| format!("create {}", dir.display()))?;
-    let json = serde_json::to_string_pretty(&Kept { machine, samples }).unwrap_or_default();
+    let kept = Kept {
+        machine: run.machine,
+        rival: RIVAL,
+        absent: run.absent,
+        seconds_by_row: run.took,
+        samples: run.samples,
+        ratios: all_pairs(run.samples),
+    };
+    let json = serde_json::to_string_pretty(&kept).unwrap_or_default();
     for (extension, text) in [("md", markdown), ("json", json + "\n")] {
-        let path = dir.join(format!("{name}.{extension}"));
+        let path = dir.join(format!("{}.{extension}", run.name));
         fs::write(&path, text).doing(|| format!("write {}", path.display()))?;
     }
     for entry in CATALOGUE {
-        let (_, used) = quiet_of(samples, entry.row);
+        let counted = Counted::warm(run.samples, entry.row);
         for figure in entry.plotted {
-            let bar = |system| Some((system, of(&used, system, figure)?));
-            let bars: Vec<(System, Spread)> = systems_of(&used).into_iter().filter_map(bar).collect();
-            plot::draw(&dir.join(plot_name(name, entry.row, figure)), entry.title, figure, &bars)?;
+            let bar = |system| Some((system, counted.spread(system, figure)?));
+            let bars: Vec<(System, Spread)> = systems_of(&counted.used).into_iter().filter_map(bar).collect();
+            plot::draw(&dir.join(plot_name(run.name, entry.row, figure)), entry.title, figure, &bars)?;
         }
     }
     Ok(())
@@ -53,30 +83,47 @@ pub(crate) fn plot_name(name: &str, row: Row, figure: &str) -> String {
     format!("{name}-row-{}-{}.svg", row.0, words.collect::<Vec<_>>().join("-").to_ascii_lowercase())
 }
 
-fn render(machine: &Machine, samples: &[Sample]) -> String {
+fn render(run: &Run<'_>) -> String {
     let mut out = String::new();
-    let _ = writeln!(out, "# Measured by `{}`\n", machine.command_line);
-    let _ = writeln!(out, "{}\n", describe_machine(machine));
+    let _ = writeln!(out, "# Measured by `{}`\n", run.machine.command_line);
+    let _ = writeln!(out, "{} {}\n", describe_machine(run.machine), describe_time(run));
+    let _ = writeln!(out, "Rival: {RIVAL}.\n");
     let _ = writeln!(
         out,
-        "Medians with [min – max] over interleaved rounds, the warm-up round dropped; a sample is dropped when more \
-         than {:.0} % of the machine went to others. ÷ floor and ÷ kafka are medians of the ratios within a round. \
-         Every row was read back in full and compared by count and checksum.\n",
+        "Medians with [min – max] over interleaved rounds of brokers that have had the same load before; their first load \
+         after a start on an empty directory stands apart as *fresh*. Rows 8 to 12, 14 and 16 start their brokers anew in \
+         each round. A sample is dropped when more than {:.0} % of the machine went to others. ÷ floor and ÷ kafka are \
+         medians of the ratios within a round. CPU is the server's, from `/proc/PID/stat`; RssAnon peak is the most that \
+         ten looks a second saw, VmHWM the kernel's own mark, reset before each measurement. Every row was read back in \
+         full and compared by count and checksum.\n",
         FOREIGN_SHARE_MAX * 100.0
     );
+    let bounds = bounds::render(run.samples);
+    if !bounds.is_empty() {
+        let _ = writeln!(out, "## Bounds of this machine, measured in this run\n\n{bounds}");
+    }
     for entry in CATALOGUE {
-        let (all, used) = quiet_of(samples, entry.row);
-        if all.is_empty() {
+        let counted = Counted::warm(run.samples, entry.row);
+        if counted.all.is_empty() {
             continue;
         }
         let _ = writeln!(out, "## Row {}: {}\n\nTarget: {}.\n", entry.row.0, entry.title, entry.aim);
-        render_row(&mut out, &all, &used);
-        for line in verdicts(&used, entry) {
-            let _ = writeln!(out, "- {line}");
+        render_row(&mut out, &counted);
+        for verdict in Verdict::all(&counted, entry) {
+            let _ = writeln!(out, "- {}", sentence(&verdict));
         }
         out.push('\n');
+        render_rounds(&mut out, &counted, entry);
+        let fresh = Counted::fresh(run.samples, entry.row);
+        if !fresh.all.is_empty() {
+            let _ = writeln!(out, "Fresh:\n");
+            render_row(&mut out, &fresh);
+        }
     }
-    out
+    for (row, why) in run.absent {
+        let _ = writeln!(out, "Row {row} was asked for and not measured: {why}.\n");
+    }
+    out.trim_end().to_owned() + "\n"
 }
 
 /// Processor, memory, kernel, network, commit and time in one line.
@@ -93,104 +140,95 @@ pub(crate) fn describe_machine(machine: &Machine) -> String {
     )
 }
 
-/// All counted samples of a row, and those of them that are to be used: the quiet ones, if every system has some.
-pub(crate) fn quiet_of(samples: &[Sample], row: Row) -> (Vec<&Sample>, Vec<&Sample>) {
-    let all: Vec<&Sample> =
-        samples.iter().filter(|sample| sample.row == row && sample.life != Life::Fresh).collect();
-    let is_quiet = |sample: &&&Sample| sample.foreign_share <= FOREIGN_SHARE_MAX;
-    let quiet: Vec<&Sample> = all.iter().filter(is_quiet).copied().collect();
-    let is_enough = systems_of(&all).iter().all(|of| quiet.iter().any(|sample| sample.system == *of));
-    let used = if is_enough { quiet } else { all.clone() };
-    (all, used)
+/// How long the rows took.
+pub(crate) fn describe_time(run: &Run<'_>) -> String {
+    let minutes = |seconds: f64| format!("{} min {:.0} s", (seconds / 60.0).floor(), seconds % 60.0);
+    let rows: Vec<String> =
+        run.took.iter().map(|(row, seconds)| format!("row {row} {seconds:.0} s")).collect();
+    format!("The rows took {}: {}.", minutes(run.took_s()), rows.join(", "))
 }
 
-fn systems_of(samples: &[&Sample]) -> BTreeSet<System> {
-    samples.iter().map(|sample| sample.system).collect()
-}
-
-/// A line for each target of a row.
-pub(crate) fn verdicts(samples: &[&Sample], entry: &Entry) -> Vec<String> {
-    entry.targets.iter().map(|target| verdict(samples, target)).collect()
-}
-
-/// A line for each target's figure in which Apache Kafka did better.
-pub(crate) fn loses_to_kafka(samples: &[&Sample], entry: &Entry) -> Vec<String> {
-    let better = |target: &Target| {
-        let Spread { median, .. } = ratio(samples, target.figure, System::Ottla, System::Kafka)?;
-        let is_worse = if target.is_least { median < 1.0 } else { median > 1.0 };
-        is_worse.then(|| format!("{}: {} × Kafka's", target.figure, digits(median)))
-    };
-    entry.targets.iter().filter_map(better).collect()
-}
-
-/// Whether a target is met, by the median; if not, by how much it is missed.
-fn verdict(samples: &[&Sample], target: &Target) -> String {
-    let (reached, unit) = match target.against {
-        Against::Floor => (ratio(samples, target.figure, System::Ottla, System::Floor), " × the floor"),
-        Against::Nothing => (of(samples, System::Ottla, target.figure), ""),
-    };
-    let Some(Spread { median, .. }) = reached else {
-        return format!("{}: not measured", target.figure);
-    };
-    let (is_met, sign) =
-        if target.is_least { (median >= target.bound, '≥') } else { (median <= target.bound, '≤') };
-    let (figure, bound, median) = (target.figure, digits(target.bound), digits(median));
-    let verdict = if is_met { "met" } else { "**missed**" };
-    format!("{figure} {sign} {bound}{unit}: {verdict} ({median})")
+/// A verdict in words.
+pub(crate) fn sentence(verdict: &Verdict) -> String {
+    let target = verdict.target;
+    let unit = if target.against == Against::Floor { " × the floor" } else { "" };
+    let sign = if target.is_least { '≥' } else { '≤' };
+    let bound = format!("{} {sign} {}{unit}", target.figure, digits(target.bound));
+    match (verdict.reached, verdict.missed_by()) {
+        (None, _) => format!("{bound}: not measured"),
+        (Some(reached), None) => format!("{bound}: met ({})", digits(reached)),
+        (Some(reached), Some(share)) => {
+            format!("{bound}: **missed** by {} % ({})", digits(share * 100.0), digits(reached))
+        }
+    }
 }
 
 /// The table of one row.
-pub(crate) fn render_row(out: &mut String, samples: &[&Sample], used: &[&Sample]) {
-    let systems = systems_of(samples);
-    let _ = writeln!(out, "| | {} | ottla ÷ floor | kafka ÷ floor | ottla ÷ kafka |", join(&systems));
+pub(crate) fn render_row(out: &mut String, counted: &Counted<'_>) {
+    let systems = systems_of(&counted.all);
+    let names: Vec<String> = systems.iter().map(ToString::to_string).collect();
+    let _ = writeln!(out, "| | {} | ottla ÷ floor | kafka ÷ floor | ottla ÷ kafka |", names.join(" | "));
     let _ = writeln!(out, "|---|{}---|---|---|", "---|".repeat(systems.len()));
-    let names: BTreeSet<&'static str> =
-        used.iter().flat_map(|sample| sample.figures.keys().copied()).collect();
-    for name in names {
-        let figures: Vec<String> = systems.iter().map(|system| cell(of(used, *system, name))).collect();
-        let ratios =
-            [(System::Ottla, System::Floor), (System::Kafka, System::Floor), (System::Ottla, System::Kafka)]
-                .map(|(upper, lower)| cell(ratio(used, name, upper, lower)));
+    for name in counted.names() {
+        let figures: Vec<String> = systems.iter().map(|system| cell(counted.spread(*system, name))).collect();
+        let ratios = COUPLES.map(|(upper, lower)| cell(counted.ratio(name, upper, lower)));
         let _ = writeln!(out, "| {name} | {} | {} |", figures.join(" | "), ratios.join(" | "));
     }
-    let is_noisy = used.iter().any(|sample| sample.foreign_share > FOREIGN_SHARE_MAX);
-    let dropped = samples.len() - used.len();
-    let _ = match (is_noisy, dropped) {
+    let dropped = counted.all.len() - counted.used.len();
+    let _ = match (counted.is_noisy(), dropped) {
         (true, _) => {
             writeln!(out, "\n**Noisy**: others used more than the allowed share of the machine throughout.\n")
         }
         (false, 0) => writeln!(out),
-        (false, dropped) => writeln!(out, "\n{dropped} of {} samples dropped as noisy.\n", samples.len()),
+        (false, dropped) => writeln!(out, "\n{dropped} of {} samples dropped as noisy.\n", counted.all.len()),
     };
 }
 
-fn join(systems: &BTreeSet<System>) -> String {
-    systems.iter().map(ToString::to_string).collect::<Vec<_>>().join(" | ")
+const COUPLES: [(System, System); 3] =
+    [(System::Ottla, System::Floor), (System::Kafka, System::Floor), (System::Ottla, System::Kafka)];
+
+/// The ratios of each round, for the figures that have a target or a picture; the JSON has those of all figures.
+fn render_rounds(out: &mut String, counted: &Counted<'_>, entry: &Entry) {
+    let targets = entry.targets.iter().map(|target| target.figure);
+    let figures: BTreeSet<&str> = targets.chain(entry.plotted.iter().copied()).collect();
+    let rounds: BTreeSet<u32> = counted.used.iter().map(|sample| sample.round).collect();
+    let mut lines = String::new();
+    for figure in figures {
+        for (upper, lower) in [(System::Ottla, System::Kafka), (System::Ottla, System::Floor)] {
+            let pairs = counted.pairs(figure, upper, lower);
+            if pairs.is_empty() {
+                continue;
+            }
+            let of_round = |round| pairs.get(round).map_or_else(|| "–".to_owned(), |ratio| digits(*ratio));
+            let ratios: Vec<String> = rounds.iter().map(of_round).collect();
+            let _ = writeln!(lines, "| {figure}, {upper} ÷ {lower} | {} |", ratios.join(" | "));
+        }
+    }
+    if lines.is_empty() || rounds.len() < 2 {
+        return;
+    }
+    let numbers: Vec<String> = rounds.iter().map(u32::to_string).collect();
+    let _ = writeln!(out, "Round by round:\n\n| | {} |", numbers.join(" | "));
+    let _ = writeln!(out, "|---|{}\n{lines}", "---|".repeat(rounds.len()));
 }
 
-fn of(samples: &[&Sample], system: System, name: &str) -> Option<Spread> {
-    spread(
-        samples
-            .iter()
-            .filter(|sample| sample.system == system)
-            .filter_map(|sample| sample.figures.get(name).copied()),
-    )
-}
-
-/// The spread of the ratios within each round that has both.
-fn ratio(samples: &[&Sample], name: &str, upper: System, lower: System) -> Option<Spread> {
-    let by_round = |system: System| -> BTreeMap<u32, f64> {
-        let of_system = samples.iter().filter(|sample| sample.system == system);
-        of_system.filter_map(|sample| Some((sample.round, *sample.figures.get(name)?))).collect()
+/// The same figures of fresh and of warm brokers, for a row that has both.
+pub(crate) fn fresh_and_warm(samples: &[Sample], entry: &Entry) -> Option<String> {
+    let (fresh, warm) = (Counted::fresh(samples, entry.row), Counted::warm(samples, entry.row));
+    let figure = *entry.plotted.first()?;
+    let is_warm = warm.used.first()?.life == Life::Warm;
+    let both = |counted: &Counted<'_>| {
+        let of = |system| counted.median(system, figure).map_or_else(|| "–".to_owned(), digits);
+        let ratio = cell(counted.ratio(figure, System::Ottla, System::Kafka));
+        format!("{} | {} | {ratio}", of(System::Ottla), of(System::Kafka))
     };
-    let (upper, lower) = (by_round(upper), by_round(lower));
-    spread(upper.iter().filter_map(|(round, figure)| {
-        let divisor = lower.get(round).filter(|divisor| **divisor > 0.0)?;
-        Some(figure / divisor)
-    }))
+    let line =
+        || format!("| {} {}: {figure} | {} | {} |", entry.row.0, entry.name, both(&fresh), both(&warm));
+    (is_warm && !fresh.used.is_empty()).then(line)
 }
 
-fn cell(spread: Option<Spread>) -> String {
+/// A median with its spread.
+pub(crate) fn cell(spread: Option<Spread>) -> String {
     let Some(Spread { median, min, max }) = spread else { return "–".to_owned() };
     if min == max {
         digits(median)
@@ -212,50 +250,48 @@ pub(crate) fn digits(figure: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rows::Figures;
 
     fn sample(system: System, round: u32, figure: f64, foreign_share: f64) -> Sample {
-        let life = Life::Warm;
-        Sample {
-            row: Row(1),
-            system,
-            round,
-            life,
-            figures: BTreeMap::from([("MB/s", figure)]),
-            foreign_share,
-        }
+        let life = if round == 0 { Life::Fresh } else { Life::Warm };
+        Sample { row: Row(1), system, round, life, figures: Figures::from([("MB/s", figure)]), foreign_share }
     }
 
     #[test]
-    fn ratios_are_taken_within_a_round() {
+    fn a_missed_target_says_by_how_much() {
+        let samples = [sample(System::Floor, 1, 100.0, 0.0), sample(System::Ottla, 1, 56.0, 0.0)];
+        let verdicts = Verdict::all(&Counted::warm(&samples, Row(1)), &CATALOGUE[0]);
+        assert_eq!(sentence(&verdicts[0]), "MB/s ≥ 0.700 × the floor: **missed** by 20.0 % (0.560)");
+        assert_eq!(sentence(&verdicts[1]), "CPU-s/GB ≤ 1.50 × the floor: not measured");
+    }
+
+    #[test]
+    fn a_row_shows_its_rounds_one_by_one_and_says_what_was_dropped() {
         let samples = [
-            sample(System::Floor, 1, 100.0, 0.0),
             sample(System::Ottla, 1, 80.0, 0.0),
-            sample(System::Floor, 2, 200.0, 0.0),
-            sample(System::Ottla, 2, 140.0, 0.0),
+            sample(System::Kafka, 1, 40.0, 0.0),
+            sample(System::Ottla, 2, 90.0, 0.0),
+            sample(System::Kafka, 2, 30.0, 0.0),
+            sample(System::Kafka, 3, 1.0, 0.5),
         ];
-        let all: Vec<&Sample> = samples.iter().collect();
-        let found = ratio(&all, "MB/s", System::Ottla, System::Floor).unwrap();
-        assert_eq!((found.min, found.max), (0.7, 0.8));
-    }
-
-    #[test]
-    fn a_target_is_judged_by_the_median_and_against_what_it_says() {
-        let samples = [sample(System::Floor, 1, 100.0, 0.0), sample(System::Ottla, 1, 80.0, 0.0)];
-        let used: Vec<&Sample> = samples.iter().collect();
-        let target = |against, is_least, bound| Target { figure: "MB/s", against, is_least, bound };
-        let of_floor = verdict(&used, &target(Against::Floor, true, 0.7));
-        assert_eq!(of_floor, "MB/s ≥ 0.700 × the floor: met (0.800)");
-        let alone = verdict(&used, &target(Against::Nothing, false, 70.0));
-        assert_eq!(alone, "MB/s ≤ 70.0: **missed** (80.0)");
-    }
-
-    #[test]
-    fn a_noisy_sample_is_dropped_when_quiet_ones_remain() {
-        let samples = [sample(System::Floor, 1, 100.0, 0.0), sample(System::Floor, 2, 10.0, 0.5)];
-        let (all, used) = quiet_of(&samples, Row(1));
+        let counted = Counted::warm(&samples, Row(1));
         let mut out = String::new();
-        render_row(&mut out, &all, &used);
-        assert!(out.contains("| MB/s | 100 |"), "{out}");
-        assert!(out.contains("1 of 2 samples dropped"), "{out}");
+        render_row(&mut out, &counted);
+        render_rounds(&mut out, &counted, &CATALOGUE[0]);
+        assert!(out.contains("1 of 5 samples dropped"), "{out}");
+        assert!(out.contains("| MB/s, ottla ÷ kafka | 2.00 | 3.00 |"), "{out}");
+    }
+
+    #[test]
+    fn fresh_and_warm_stand_side_by_side() {
+        let samples = [
+            sample(System::Ottla, 0, 70.0, 0.0),
+            sample(System::Kafka, 0, 10.0, 0.0),
+            sample(System::Ottla, 1, 80.0, 0.0),
+            sample(System::Kafka, 1, 40.0, 0.0),
+        ];
+        let line = fresh_and_warm(&samples, &CATALOGUE[0]).unwrap();
+        assert_eq!(line, "| 1 fetch 1 MiB: MB/s | 70.0 | 10.0 | 7.00 | 80.0 | 40.0 | 2.00 |");
+        assert!(fresh_and_warm(&samples[2..], &CATALOGUE[0]).is_none());
     }
 }

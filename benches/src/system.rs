@@ -49,6 +49,16 @@ pub(crate) struct Places {
     pub(crate) work_dir: PathBuf,
 }
 
+impl Places {
+    /// Whether Apache Kafka can be started.
+    pub(crate) fn has_kafka(&self) -> bool {
+        let is_kafka = |name: &str| name.starts_with("kafka-server-") && name.ends_with(".jar");
+        let jars = fs::read_dir(&self.kafka_libs).into_iter().flatten().flatten();
+        let has_jars = jars.map(|jar| jar.file_name()).any(|name| name.to_str().is_some_and(is_kafka));
+        has_jars && Command::new("java").arg("-version").output().is_ok_and(|output| output.status.success())
+    }
+}
+
 /// A broker that answers, with its data directory.
 #[derive(Debug)]
 pub(crate) struct Broker {
@@ -78,6 +88,21 @@ pub(crate) enum Meanwhile {
     Running,
 }
 
+/// How the rival is run, for the results. Heap and collector as its start script and its documentation have them, threads
+/// and delays as in the `server.properties` that it ships; JMX is off.
+pub(crate) const RIVAL: &str = "Apache Kafka 4.x, one node, KRaft, -Xms1g -Xmx1g, G1 with pauses of 20 ms, \
+    num.network.threads=3, num.io.threads=8, no JMX, all else its defaults";
+const RIVAL_JVM: &[&str] = &[
+    "-server",
+    "-XX:+UseG1GC",
+    "-XX:MaxGCPauseMillis=20",
+    "-XX:InitiatingHeapOccupancyPercent=35",
+    "-XX:+ExplicitGCInvokesConcurrent",
+    "-Djava.awt.headless=true",
+];
+const RIVAL_PROPERTIES: &str =
+    "num.network.threads=3\nnum.io.threads=8\ngroup.initial.rebalance.delay.ms=0\n";
+
 /// How long a broker may take to answer; Kafka needs tens of seconds after a crash.
 const PATIENCE: Duration = Duration::from_secs(240);
 
@@ -87,7 +112,8 @@ impl Launcher {
         let dir = places.work_dir.join(format!("{name}-{system}"));
         let _ = fs::remove_dir_all(&dir);
         fs::create_dir_all(dir.join("data")).doing(|| format!("create {}", dir.display()))?;
-        let launcher = Self { system, places: places.clone(), dir, address: free_address()?, settings: Vec::new() };
+        let launcher =
+            Self { system, places: places.clone(), dir, address: free_address()?, settings: Vec::new() };
         if system == System::Kafka {
             launcher.format_kafka(meanwhile)?;
         }
@@ -178,7 +204,7 @@ impl Launcher {
         let mut command = Command::new("java");
         command
             .args([&format!("-Xmx{heap}"), &format!("-Xms{heap}")])
-            .args(["-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-XX:InitiatingHeapOccupancyPercent=35"])
+            .args(RIVAL_JVM)
             .arg("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn")
             .arg("-cp")
             .arg(format!("{}/*", self.places.kafka_libs.display()));
@@ -206,7 +232,7 @@ impl Launcher {
              controller.listener.names=CONTROLLER\n\
              listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\n\
              log.dirs={}\noffsets.topic.replication.factor=1\nlog.segment.delete.delay.ms=1000\n\
-             {session}",
+             {RIVAL_PROPERTIES}{session}",
             data.display()
         );
         let path = self.dir.join("server.properties");

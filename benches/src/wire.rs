@@ -152,6 +152,8 @@ pub(crate) struct Member {
 pub(crate) struct Fetched {
     /// Bytes of the whole response frame.
     pub(crate) frame_bytes: usize,
+    /// Where what may be read ends.
+    pub(crate) high_watermark: i64,
     /// Where to go on; `None` when the response held no whole batch.
     pub(crate) next_offset: Option<i64>,
 }
@@ -225,6 +227,13 @@ impl Connection {
             0 => Ok(()),
             code => Err(BenchError::Refused { request: "CreateTopics", code }),
         }
+    }
+
+    /// Asks for everything that there is to know of all topics (Metadata v1); the answer's length.
+    pub(crate) fn describe_all(&mut self) -> Result<usize> {
+        let mut frame = Frame::new(3, 1, self.next_correlation_id());
+        frame.i32(-1);
+        self.call(frame).map(<[u8]>::len)
     }
 
     /// Deletes a topic (DeleteTopics v1).
@@ -350,14 +359,20 @@ impl Connection {
             0 => {}
             code => return Err(BenchError::Refused { request: "Fetch", code }),
         }
-        fields.skip(24)?;
+        let high_watermark = fields.i64()?;
+        fields.skip(16)?;
         let aborted = fields.i32()?;
         fields.skip(16 * usize::try_from(aborted).unwrap_or(0))?;
         fields.skip(4)?;
         let records_bytes = usize::try_from(fields.i32()?).unwrap_or(0);
         let records = fields.0.get(..records_bytes).unwrap_or_default();
         let found = batch::walk(records, each);
-        Ok(Fetched { frame_bytes: length + 4, next_offset: found.next_offset })
+        Ok(Fetched { frame_bytes: length + 4, high_watermark, next_offset: found.next_offset })
+    }
+
+    /// Where a partition that holds something ends.
+    pub(crate) fn high_watermark(&mut self, topic: &str, partition: i32) -> Result<i64> {
+        self.fetch(topic, partition, 0, 1, |_| {}).map(|fetched| fetched.high_watermark)
     }
 
     /// The offset that a timestamp stands for (ListOffsets v1); -1 is the end, -2 the start.

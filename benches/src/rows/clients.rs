@@ -17,8 +17,8 @@ use std::process::{Command, Stdio};
 use ottla_client::NewTopic;
 use serde::Serialize;
 
-use self::job::{Action, Report, SETTINGS};
-pub(crate) use self::job::{Client, Job};
+use self::job::Report;
+pub(crate) use self::job::{Action, Client, Job, SETTINGS};
 pub(crate) use self::table::publish;
 use super::Plan;
 use crate::error::{BenchError, Doing, Result};
@@ -149,24 +149,10 @@ impl Bench<'_> {
     }
 
     fn run(&self, job: &Job) -> Result<Report> {
-        let mut command = match job.client {
-            Client::Java => self.java(job),
-            Client::Ottla | Client::Librdkafka => {
-                let program = std::env::current_exe().doing(|| "find this program".to_owned())?;
-                let mut command = Command::new(program);
-                command.arg("client-worker").args(job.arguments());
-                command
-            }
-        };
-        let output = command.stderr(Stdio::inherit()).output().doing(|| format!("run {}", job.client))?;
-        let printed = String::from_utf8_lossy(&output.stdout);
-        if !output.status.success() {
-            return Err(BenchError::Void(format!(
-                "{} {} ended with {}",
-                job.client, job.action, output.status
-            )));
+        match job.client {
+            Client::Java => run_to_report(self.java(job), job),
+            Client::Ottla | Client::Librdkafka => run_worker(job),
         }
-        printed.lines().last().unwrap_or_default().parse()
     }
 
     fn java(&self, job: &Job) -> Command {
@@ -198,6 +184,23 @@ impl Bench<'_> {
         }
         Err(BenchError::Server(String::from_utf8_lossy(&output.stderr).into_owned()))
     }
+}
+
+/// Does a job in another process of this program.
+pub(crate) fn run_worker(job: &Job) -> Result<Report> {
+    let program = std::env::current_exe().doing(|| "find this program".to_owned())?;
+    let mut command = Command::new(program);
+    command.arg("client-worker").args(job.arguments());
+    run_to_report(command, job)
+}
+
+fn run_to_report(mut command: Command, job: &Job) -> Result<Report> {
+    let output = command.stderr(Stdio::inherit()).output().doing(|| format!("run {}", job.client))?;
+    let printed = String::from_utf8_lossy(&output.stdout);
+    if !output.status.success() {
+        return Err(BenchError::Void(format!("{} {} ended with {}", job.client, job.action, output.status)));
+    }
+    printed.lines().last().unwrap_or_default().parse()
 }
 
 fn create(broker: &Broker, topics: &[String]) -> Result<()> {

@@ -5,55 +5,86 @@ use std::time::{Duration, Instant};
 
 use crate::batch::{Ledger, Shape, build};
 use crate::error::{BenchError, Result};
+use crate::floor::FloorKind;
 use crate::process::ServerProcess;
 use crate::rows::{Figures, Plan, Row, Sample, now_ms};
-use crate::system::{Launcher, Meanwhile, System};
+use crate::system::{Floor, Launcher, Meanwhile, System};
 use crate::watch::Watch;
 use crate::wire::{Connection, PreparedProduce};
 
-const ROW: Row = Row(8);
 const SHAPE: Shape = Shape { value_bytes: 1024, batch_bytes_max: 16 << 10 };
 const PATIENCE: Duration = Duration::from_secs(240);
 const PARTITIONS: usize = 10_000;
 /// Kafka refuses more than 10,000 records in one creation.
 pub(crate) const PARTITIONS_PER_TOPIC: i32 = 1_000;
 
-/// Measures row 8. A round of Kafka takes minutes, so there are few and no round is dropped.
+/// Measures rows 8, 10, 14 and a part of 11.
 pub(crate) fn row_8(plan: &Plan) -> Result<Vec<Sample>> {
     let mut samples = Vec::new();
     for round in plan.rounds_anew() {
-        for system in plan.order(round.number).into_iter().filter(|system| *system != System::Floor) {
-            let (figures, foreign_share) = measure(plan, system)?;
-            samples.push(round.sample(ROW, system, figures, foreign_share));
+        for system in plan.order(round.number) {
+            let launched = match system {
+                System::Floor => measure_floor(plan)?,
+                System::Ottla | System::Kafka => measure(plan, system)?,
+            };
+            let share = launched.foreign_share;
+            let rows =
+                [(8, launched.start), (10, launched.memory), (11, launched.idle), (14, launched.creation)];
+            let measured = rows.into_iter().filter(|(_, figures)| !figures.is_empty());
+            samples.extend(measured.map(|(row, figures)| round.sample(Row(row), system, figures, share)));
         }
     }
     Ok(samples)
 }
 
-fn measure(plan: &Plan, system: System) -> Result<(Figures, f64)> {
+/// What one start, one creation and one more start showed, by rows.
+#[derive(Default)]
+struct Launched {
+    start: Figures,
+    memory: Figures,
+    idle: Figures,
+    creation: Figures,
+    foreign_share: f64,
+}
+
+/// A program that listens and sends back what comes: no start is faster.
+fn measure_floor(plan: &Plan) -> Result<Launched> {
+    let floor = Floor::start(FloorKind::Echo, &plan.places)?;
+    let since_exec_ms = || floor.process.started().elapsed().as_secs_f64() * 1e3;
+    let mut start = Figures::from([("accepts, empty ms", since_exec_ms())]);
+    let frame = PreparedProduce::new("echo", 0, build(SHAPE, Some(1), now_ms(), 1)).frame;
+    Connection::open(floor.address)?.exchange(&frame)?;
+    start.insert("first ack, empty ms", since_exec_ms());
+    floor.process.kill()?;
+    Ok(Launched { start, ..Launched::default() })
+}
+
+fn measure(plan: &Plan, system: System) -> Result<Launched> {
     let launcher = Launcher::prepare(system, &plan.places, "row-8", Meanwhile::Running)?;
-    let mut figures = Figures::new();
+    let mut launched = Launched::default();
     let mut written = Ledger::default();
     let first = PreparedProduce::new("first", 0, build(SHAPE, Some(1), now_ms(), 1));
 
     let mut process = launcher.spawn()?;
     launcher.wait_for_accept(&mut process)?;
-    figures.insert("accepts, empty ms", process.started().elapsed().as_secs_f64() * 1e3);
+    launched.start.insert("accepts, empty ms", process.started().elapsed().as_secs_f64() * 1e3);
     let mut connection = Connection::open(launcher.address())?;
     create_when_ready(&mut connection, "first")?;
     connection.produce_until_acked(&first, PATIENCE)?;
-    figures.insert("first ack, empty ms", process.started().elapsed().as_secs_f64() * 1e3);
+    launched.start.insert("first ack, empty ms", process.started().elapsed().as_secs_f64() * 1e3);
     written.add(first.batch.record_count, first.batch.crc);
     std::thread::sleep(Duration::from_secs(2));
-    figures.insert("RssAnon idle MiB", process.memory()?.rss_anon);
+    launched.memory.insert("RssAnon idle MiB", process.memory()?.rss_anon);
 
     let watch = Watch::start(&process)?;
     create_partitions(&mut connection)?;
     let observed = watch.stop(&process)?;
-    figures.insert("create 10,000 s", observed.elapsed_s);
-    figures.insert("create 10,000 CPU-s", observed.server_cpu_s);
-    figures.insert("RssAnon 10,000 MiB", process.memory()?.rss_anon);
-    figures.insert("idle CPU 10,000 %", idle_cpu_percent(&process)?);
+    launched.creation.insert("create 10,000 s", observed.elapsed_s);
+    launched.creation.insert("create 10,000 CPU-s", observed.server_cpu_s);
+    launched.creation.extend(observed.figures_of(0));
+    launched.foreign_share = observed.foreign_share;
+    launched.memory.insert("RssAnon 10,000 MiB", process.memory()?.rss_anon);
+    launched.idle.insert("idle CPU %, 10,000 partitions", idle_cpu_percent(&process)?);
     drop(connection);
     process.terminate(PATIENCE)?;
 
@@ -61,17 +92,17 @@ fn measure(plan: &Plan, system: System) -> Result<(Figures, f64)> {
     launcher.wait_for_accept(&mut process)?;
     let mut connection = Connection::open(launcher.address())?;
     connection.produce_until_acked(&first, PATIENCE)?;
-    figures.insert("first ack, 10,000 ms", process.started().elapsed().as_secs_f64() * 1e3);
+    launched.start.insert("first ack, 10,000 ms", process.started().elapsed().as_secs_f64() * 1e3);
     written.add(first.batch.record_count, first.batch.crc);
     std::thread::sleep(Duration::from_secs(2));
-    figures.insert("RssAnon 10,000 restarted MiB", process.memory()?.rss_anon);
+    launched.memory.insert("RssAnon 10,000 restarted MiB", process.memory()?.rss_anon);
     let read = connection.audit("first", 0, 2)?;
     if read != written {
         return Err(BenchError::Void(format!("{system}: wrote {written:?}, read {read:?}")));
     }
     process.kill()?;
     launcher.remove();
-    Ok((figures, observed.foreign_share))
+    Ok(launched)
 }
 
 /// Creates the topic, again and again while the broker says that it is not ready.

@@ -9,6 +9,7 @@ pub(crate) mod connections;
 pub(crate) mod crash;
 pub(crate) mod end_to_end;
 pub(crate) mod fetch;
+pub(crate) mod generators;
 pub(crate) mod launch;
 pub(crate) mod produce;
 pub(crate) mod round_trip;

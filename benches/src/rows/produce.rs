@@ -36,15 +36,18 @@ pub(crate) fn row_3(plan: &Plan) -> Result<Vec<Sample>> {
 /// Row 4: as row 2, packed by lz4 and plain in one round.
 pub(crate) fn row_4(plan: &Plan) -> Result<Vec<Sample>> {
     let bytes = if plan.quick { 512 << 20 } else { 1 << 30 };
-    compare(plan, Row(4), bytes, |broker, round| {
+    let packed = |topic: &str| -> Result<Vec<PreparedProduce>> {
+        let request = |seed| Ok(PreparedProduce::new(topic, 0, build_lz4(ROW_2, now_ms(), seed + 1)?));
+        (0..DISTINCT).map(request).collect()
+    };
+    compare(plan, Row(4), 2 * bytes, |broker, round| {
         let topic = |name: &str| format!("row-4-{name}-{round}");
-        let plain =
-            measure_partitions(broker, &topic("plain"), 1, prepare(&topic("plain"), 0, ROW_2), bytes)?;
-        let packed = (0..DISTINCT).map(|seed| {
-            let batch = build_lz4(ROW_2, now_ms(), seed + 1)?;
-            Ok(PreparedProduce::new(&topic("lz4"), 0, batch))
-        });
-        let lz4 = measure_partitions(broker, &topic("lz4"), 1, packed.collect::<Result<_>>()?, bytes)?;
+        let send = |name: &str, requests| match broker {
+            None => measure_floor(plan, requests, bytes),
+            Some(broker) => measure_partitions(broker, &topic(name), 1, requests, bytes),
+        };
+        let plain = send("plain", prepare(&topic("plain"), 0, ROW_2))?;
+        let lz4 = send("lz4", packed(&topic("lz4"))?)?;
         let cpu = |(observed, sent): &(Observed, Pumped)| observed.cpu_s_per_gb(sent.bytes);
         let mut figures = lz4.0.figures_of(lz4.1.ledger.records);
         figures.extend([
@@ -61,12 +64,20 @@ pub(crate) fn row_4(plan: &Plan) -> Result<Vec<Sample>> {
 /// Row 13: 1 KiB records in batches of 16 KiB, each to the next of many partitions.
 pub(crate) fn row_13(plan: &Plan) -> Result<Vec<Sample>> {
     let bytes = if plan.quick { 256 << 20 } else { 512 << 20 };
-    let counts = if plan.quick { &SPREADS[..2] } else { SPREADS };
-    compare(plan, Row(13), bytes, |broker, round| {
+    let spreads = if plan.quick { &SPREADS[..2] } else { SPREADS };
+    let shape = Shape { value_bytes: 1024, batch_bytes_max: 16 << 10 };
+    compare(plan, Row(13), 2 * bytes, |broker, round| {
+        let Some(broker) = broker else {
+            let (observed, sent) = measure_floor(plan, prepare("floor", 0, shape), bytes)?;
+            let (mut figures, one) = (observed.figures_of(sent.ledger.records), &SPREADS[0]);
+            figures.insert(one.rate, sent.bytes as f64 / 1e6 / observed.elapsed_s);
+            figures.insert(one.cpu, observed.cpu_s_per_gb(sent.bytes));
+            return Ok((figures, observed.foreign_share));
+        };
         let (mut figures, mut foreign_share, mut alone) = (Figures::new(), 0f64, 0.0);
-        for spread in counts {
+        for spread in spreads {
             let topic = format!("row-13-{}-{round}", spread.partitions);
-            let requests = prepare(&topic, 0, Shape { value_bytes: 1024, batch_bytes_max: 16 << 10 });
+            let requests = prepare(&topic, 0, shape);
             let (observed, sent) = measure_partitions(broker, &topic, spread.partitions, requests, bytes)?;
             let rate = sent.bytes as f64 / 1e6 / observed.elapsed_s;
             figures.insert(spread.rate, rate);
@@ -124,23 +135,24 @@ pub(crate) fn discard_frozen(brokers: Vec<Broker>) -> Result<()> {
     brokers.into_iter().try_for_each(|broker| broker.process.thaw().and_then(|()| broker.discard()))
 }
 
-/// Rounds over the brokers alone, each with `measure`.
-fn compare(
+/// Rounds over the systems, each with `measure`, whose broker is missing when the floor has its turn.
+pub(crate) fn compare(
     plan: &Plan,
     row: Row,
     bytes: u64,
-    measure: impl Fn(&Broker, u32) -> Result<(Figures, f64)>,
+    measure: impl Fn(Option<&Broker>, u32) -> Result<(Figures, f64)>,
 ) -> Result<Vec<Sample>> {
     let mut samples = Vec::new();
     for sitting in plan.sittings() {
         let brokers = start_frozen(plan, row)?;
         for round in sitting {
             for system in plan.order(round.number) {
-                let Some(broker) = brokers.iter().find(|broker| broker.system == system) else { continue };
-                touch_page_cache(&plan.places.work_dir, 2 * bytes + (256 << 20))?;
-                broker.process.thaw()?;
-                let (figures, foreign_share) = measure(broker, round.number)?;
-                broker.process.freeze()?;
+                // Room for the data and for what the previous round's deletion has not given back yet.
+                touch_page_cache(&plan.places.work_dir, bytes + (256 << 20))?;
+                let found = brokers.iter().find(|broker| broker.system == system);
+                found.map_or(Ok(()), |broker| broker.process.thaw())?;
+                let (figures, foreign_share) = measure(found, round.number)?;
+                found.map_or(Ok(()), |broker| broker.process.freeze())?;
                 samples.push(round.sample(row, system, figures, foreign_share));
             }
         }
@@ -200,30 +212,13 @@ fn pump_in_turn(
 }
 
 fn run(plan: &Plan, row: Row, shape: Shape, bytes: u64) -> Result<Vec<Sample>> {
-    let mut samples = Vec::new();
-    for sitting in plan.sittings() {
-        let brokers = start_frozen(plan, row)?;
-        for round in sitting {
-            for system in plan.order(round.number) {
-                // Room for the data and for what the previous round's deletion has not given back yet.
-                touch_page_cache(&plan.places.work_dir, bytes + (256 << 20))?;
-                let (observed, records, bytes) = match brokers.iter().find(|broker| broker.system == system) {
-                    None => measure_floor(plan, shape, bytes)?,
-                    Some(broker) => {
-                        broker.process.thaw()?;
-                        let topic = format!("row-{}-{}", row.0, round.number);
-                        let measured = measure_broker(broker, &topic, shape, bytes)?;
-                        broker.process.freeze()?;
-                        measured
-                    }
-                };
-                let figures = observed.transfer_figures(bytes, records);
-                samples.push(round.sample(row, system, figures, observed.foreign_share));
-            }
-        }
-        discard_frozen(brokers)?;
-    }
-    Ok(samples)
+    compare(plan, row, bytes, |broker, round| {
+        let (observed, sent) = match broker {
+            None => measure_floor(plan, prepare("floor", 0, shape), bytes)?,
+            Some(broker) => measure_broker(broker, &format!("row-{}-{round}", row.0), shape, bytes)?,
+        };
+        Ok((observed.transfer_figures(sent.bytes, sent.ledger.records), observed.foreign_share))
+    })
 }
 
 /// The batches to cycle through, as ready frames.
@@ -233,10 +228,14 @@ pub(crate) fn prepare(topic: &str, partition: i32, shape: Shape) -> Vec<Prepared
         .collect()
 }
 
-fn measure_floor(plan: &Plan, shape: Shape, bytes: u64) -> Result<(Observed, u64, u64)> {
+/// Receive, CRC-32C, write, acknowledge: the floor of everything that is produced.
+pub(crate) fn measure_floor(
+    plan: &Plan,
+    prepared: Vec<PreparedProduce>,
+    bytes: u64,
+) -> Result<(Observed, Pumped)> {
     let floor = Floor::start(FloorKind::Produce, &plan.places)?;
     let mut connection = Connection::open(floor.address)?;
-    let prepared = prepare("floor", 0, shape);
     pump(&mut connection, &prepared, warm_up_bytes(bytes))?;
     let watch = Watch::start(&floor.process)?;
     let sent = pump(&mut connection, &prepared, bytes)?;
@@ -244,10 +243,10 @@ fn measure_floor(plan: &Plan, shape: Shape, bytes: u64) -> Result<(Observed, u64
     let file = floor.file.clone();
     floor.process.kill()?;
     fs::remove_file(&file).doing(|| format!("remove {}", file.display()))?;
-    Ok((observed, sent.ledger.records, sent.bytes))
+    Ok((observed, sent))
 }
 
-fn measure_broker(broker: &Broker, topic: &str, shape: Shape, bytes: u64) -> Result<(Observed, u64, u64)> {
+fn measure_broker(broker: &Broker, topic: &str, shape: Shape, bytes: u64) -> Result<(Observed, Pumped)> {
     let mut connection = broker.connect()?;
     connection.create_topic(topic, 1, &[])?;
     let prepared = prepare(topic, 0, shape);
@@ -264,7 +263,7 @@ fn measure_broker(broker: &Broker, topic: &str, shape: Shape, bytes: u64) -> Res
         return Err(BenchError::Void(format!("{}: wrote {written:?}, read {read:?}", broker.system)));
     }
     connection.delete_topic(topic)?;
-    Ok((observed, sent.ledger.records, sent.bytes))
+    Ok((observed, sent))
 }
 
 fn warm_up_bytes(bytes: u64) -> u64 {
