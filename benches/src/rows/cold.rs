@@ -13,7 +13,7 @@ use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 
 use crate::batch::build;
 use crate::error::{BenchError, Doing, Result};
-use crate::process::read_from_disk_of;
+use crate::process::bytes_read_of;
 use crate::rows::produce::{prepare, pump};
 use crate::rows::soak::SHAPE;
 use crate::rows::steady::Steady;
@@ -57,7 +57,7 @@ pub(crate) fn measure(broker: &Broker, quick: bool) -> Result<Figures> {
         let mut steady =
             Steady { connection: &mut connection, request: &record, per_second: RECORDS_PER_SECOND };
         steady.run(duration, 1)?.iter().for_each(|part| alone.merge(part));
-        forget(&broker.data_dir())?;
+        forget(&broker.data_dir().join(format!("{OLD}-0")))?;
         let is_over = AtomicBool::new(false);
         let pass = std::thread::scope(|scope| -> Result<Brought> {
             let reading = scope.spawn(|| read_until(broker, old.records as i64, &is_over));
@@ -97,10 +97,10 @@ pub(crate) fn measure(broker: &Broker, quick: bool) -> Result<Figures> {
 fn read_until(broker: &Broker, end: i64, is_over: &AtomicBool) -> Result<Brought> {
     let mut connection = broker.connect()?;
     let (mut brought, mut offset) = (Brought::default(), 0);
-    let (from, disk_from) = (Instant::now(), read_from_disk_of(broker.process.pid())?);
+    let (from, disk_from) = (Instant::now(), bytes_read_of(broker.process.pid())?.from_disk);
     while !is_over.load(Ordering::Relaxed) {
         if offset >= end {
-            forget(&broker.data_dir())?;
+            forget(&broker.data_dir().join(format!("{OLD}-0")))?;
             offset = 0;
         }
         let due = from + Duration::from_secs_f64(brought.bytes as f64 / READER_BYTES_PER_SECOND);
@@ -110,14 +110,13 @@ fn read_until(broker: &Broker, end: i64, is_over: &AtomicBool) -> Result<Brought
         offset = fetched.next_offset.ok_or_else(|| BenchError::Void(format!("{OLD} ends at {offset}")))?;
     }
     brought.seconds = from.elapsed().as_secs_f64();
-    brought.from_disk = read_from_disk_of(broker.process.pid())? - disk_from;
+    brought.from_disk = bytes_read_of(broker.process.pid())?.from_disk - disk_from;
     Ok(brought)
 }
 
-/// Has the kernel write and then forget the old log. What it has not written yet it would keep.
-pub(crate) fn forget(data_dir: &Path) -> Result<()> {
-    let directory = data_dir.join(format!("{OLD}-0"));
-    for entry in fs::read_dir(&directory).doing(|| format!("read {}", directory.display()))?.flatten() {
+/// Has the kernel write and then forget the files of a directory. What it has not written yet it would keep.
+pub(crate) fn forget(directory: &Path) -> Result<()> {
+    for entry in fs::read_dir(directory).doing(|| format!("read {}", directory.display()))?.flatten() {
         let path = entry.path();
         let file = File::open(&path).doing(|| format!("open {}", path.display()))?;
         file.sync_data().doing(|| format!("sync {}", path.display()))?;
@@ -136,11 +135,10 @@ mod tests {
     #[test]
     fn what_is_forgotten_is_still_there() {
         let directory = tempfile::tempdir().unwrap();
-        let log = directory.path().join(format!("{OLD}-0"));
-        fs::create_dir(&log).unwrap();
-        File::create(log.join("0.log")).unwrap().write_all(&[7; 10_000]).unwrap();
+        let file = directory.path().join("0.log");
+        File::create(&file).unwrap().write_all(&[7; 10_000]).unwrap();
         forget(directory.path()).unwrap();
-        assert_eq!(fs::read(log.join("0.log")).unwrap(), vec![7; 10_000]);
+        assert_eq!(fs::read(&file).unwrap(), vec![7; 10_000]);
         assert!(forget(&directory.path().join("none")).is_err());
     }
 }
