@@ -53,17 +53,19 @@ pub(crate) async fn keep_house(core: Arc<Core>) {
             in_background(&core, write_checkpoints).await;
         }
         if next_purge.is_some_and(|due| now >= due) {
+            // Before the purge: what falls due while it runs, or before this is looked at again, is still to be removed.
+            let as_of_ms = core.clock.monotonic_ms();
             in_background(&core, purge).await;
-            next_purge = until_next_purge(&core).map(|delay| time::now() + delay);
+            next_purge = until_next_purge(&core, as_of_ms).map(|delay| time::now() + delay);
         }
     }
 }
 
-/// How long `file.delete.delay.ms` still runs for the first of what was deleted. What is overdue could not be removed; it is
-/// tried again with the next checkpoint.
-fn until_next_purge(core: &Core) -> Option<Duration> {
+/// How long `file.delete.delay.ms` still runs for the first of what was deleted and was not due at `as_of_ms`. What was due
+/// then could not be removed; it is tried again with the next checkpoint.
+fn until_next_purge(core: &Core, as_of_ms: i64) -> Option<Duration> {
+    let next = core.directories.iter().filter_map(|directory| directory.dir().next_purge_ms(as_of_ms)).min()?;
     let now_ms = core.clock.monotonic_ms();
-    let next = core.directories.iter().filter_map(|directory| directory.dir().next_purge_ms(now_ms)).min()?;
     // Past the due time, or the millisecond that was cut off would be waited for again and again.
     Some(time::duration_ms(next.saturating_sub(now_ms).saturating_add(1)))
 }

@@ -245,10 +245,11 @@ fn a_partition_whose_files_were_removed_is_offline_and_not_begun_anew() {
     let disks = Disks::new(&["a", "b"]);
     fill(&disks);
     let kept = disks.root.path().join("kept");
-    fs::rename(disks.path("a").join("spread-0"), &kept).unwrap();
-    assert!(!disks.holds("a", 0));
-    expect_offline(&disks, &[0]);
-    fs::rename(&kept, disks.path("a").join("spread-0")).unwrap();
+    let removed = disks.partitions_of("a")[0];
+    let place = disks.path("a").join(format!("spread-{removed}"));
+    fs::rename(&place, &kept).unwrap();
+    expect_offline(&disks, &[removed]);
+    fs::rename(&kept, &place).unwrap();
     expect_whole(&disks);
 }
 

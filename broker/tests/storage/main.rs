@@ -10,6 +10,7 @@ mod support;
 mod clock;
 mod compaction;
 mod concurrency;
+mod deletion;
 mod directories;
 mod faults;
 mod full_disk;
