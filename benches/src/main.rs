@@ -63,6 +63,9 @@ enum Command {
     Instructions(RunArgs),
     /// Find out where the broker's time goes: shares, flame graphs, system calls, waits, allocations.
     Profile(ProfileArgs),
+    /// Print as JSON what requests make a counting broker allocate (for the test that holds it).
+    #[command(hide = true)]
+    Allocations { counting_broker: PathBuf },
     /// Be one client (started by `clients`).
     #[command(hide = true)]
     ClientWorker(rows::clients::Job),
@@ -163,6 +166,7 @@ fn main() -> ExitCode {
         Command::Scale(arguments) => scale(&arguments),
         Command::Instructions(arguments) => instructions(&arguments),
         Command::Profile(arguments) => profile(&arguments),
+        Command::Allocations { counting_broker } => profile::print_allocations(&counting_broker),
         Command::ClientWorker(job) => rows::clients::work(&job),
         Command::FloorServer { kind, address, file } => floor::serve(kind, address, &file),
         Command::Spin => loop {

@@ -26,7 +26,7 @@ use self::load::{Asked, Running};
 use self::perf::Perf;
 use self::stacks::{Event, Owner, ranked};
 use self::waits::Waits;
-use crate::error::{Doing, Result};
+use crate::error::{BenchError, Doing, Result};
 use crate::machine::Machine;
 use crate::system::{Broker, Launcher, Meanwhile, Places, System};
 use crate::warm::touch_page_cache;
@@ -119,6 +119,14 @@ pub(crate) fn run(machine: &Machine, places: &Places, plan: &Plan<'_>) -> Result
     }
     let report = Report { machine: machine.clone(), no_perf, profiles, allocations };
     page::write(&report, plan.results, plan.name)
+}
+
+/// Prints as JSON what requests make a broker allocate that counts.
+pub(crate) fn print_allocations(counting_broker: &Path) -> Result<()> {
+    let temporary = tempfile::tempdir().doing(|| "create a temporary directory".to_owned())?;
+    let counted = allocations::measure(counting_broker, temporary.path())?;
+    let json = serde_json::to_writer(std::io::stdout(), &counted);
+    json.map_err(|error| BenchError::Void(format!("results as JSON: {error}")))
 }
 
 fn profile(broker: &Broker, load: Load, plan: &Plan<'_>, perf: bool, scratch: &Path) -> Result<Profile> {

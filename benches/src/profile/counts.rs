@@ -114,6 +114,10 @@ impl KernelCounts {
             }
         }
         counts.by_name.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        let named: u64 = counts.by_name.iter().map(|(_, count)| count).sum();
+        if let Some(unnamed) = counts.system_calls.checked_sub(named).filter(|unnamed| *unnamed > 0) {
+            counts.by_name.push(("others".to_owned(), unnamed));
+        }
         counts
     }
 }
@@ -129,7 +133,10 @@ mod tests {
              4156,,syscalls:sys_enter_pwritev,6,100.00,,\n<not counted>,,cpu-migrations,0,100.00,,\n\
              42424,,raw_syscalls:sys_enter,6,100.00,,\n8805,,sched:sched_waking,6,100.00,,\n",
         );
-        assert_eq!(counts.by_name, [("pwritev".to_owned(), 4156), ("madvise".to_owned(), 15)]);
+        assert_eq!(
+            counts.by_name,
+            [("pwritev".to_owned(), 4156), ("madvise".to_owned(), 15), ("others".to_owned(), 38253)]
+        );
         assert_eq!((counts.system_calls, counts.wake_ups, counts.migrations), (42424, 8805, 0));
     }
 

@@ -16,7 +16,7 @@ use crate::error::{BenchError, Result};
 use crate::rows::now_ms;
 use crate::rows::produce::{prepare, pump};
 use crate::system::Broker;
-use crate::wire::{Connection, PreparedProduce};
+use crate::wire::{Connection, Member, PreparedProduce};
 
 /// Produce requests in flight on the one connection.
 const IN_FLIGHT: usize = 5;
@@ -156,7 +156,9 @@ impl Running {
             }
             Load::Heartbeat => {
                 let counters = Arc::clone(&counters);
-                vec![std::thread::spawn(move || heartbeat(connection, lifetime, &counters))]
+                // A group of its own: the member of an earlier window is still waited for in the earlier group.
+                let member = connection.join_alone(topic, PATIENCE)?;
+                vec![std::thread::spawn(move || heartbeat(connection, &member, lifetime, &counters))]
             }
         };
         Ok(Self { counters, threads })
@@ -278,11 +280,15 @@ fn start_open_loop(
     Ok(threads)
 }
 
-fn heartbeat(mut connection: Connection, lifetime: Duration, counters: &Counters) -> Result<()> {
-    let member = connection.join_alone("profiled", PATIENCE)?;
+fn heartbeat(
+    mut connection: Connection,
+    member: &Member,
+    lifetime: Duration,
+    counters: &Counters,
+) -> Result<()> {
     let end = Instant::now() + lifetime;
     while Instant::now() < end {
-        connection.heartbeat(&member)?;
+        connection.heartbeat(member)?;
         counters.add(0, 0);
     }
     Ok(())

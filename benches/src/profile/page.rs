@@ -149,7 +149,8 @@ fn system_calls(page: &mut String, report: &Report) {
         let listed: Vec<String> = kernel
             .by_name
             .iter()
-            .take(super::TOP)
+            // What comes less often than in two hundred requests is not a request's.
+            .filter(|(_, count)| count * 200 >= profile.asked.requests)
             .map(|(name, count)| format!("{name} {}", per(*count, profile)))
             .collect();
         let _ = writeln!(page, "- {}: {}", profile.load.title(), listed.join(", "));

@@ -3,6 +3,7 @@
 //!
 //! No library and no kernel interface of ours. Where perf is missing or not permitted, [`availability`] says so in one line.
 
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -14,6 +15,43 @@ use crate::error::{BenchError, Doing, Result};
 
 /// Bytes of user stack kept with each sample. The broker is built without frame pointers, and futures nest deeply.
 const STACK_BYTES: u32 = 16 << 10;
+/// Where the kernel lists what it can count.
+const SYSTEM_CALL_EVENTS: &str = "/sys/kernel/tracing/events/syscalls";
+/// The system calls that are told apart. Counting all four hundred would take perf a minute to begin.
+const NAMED: [&str; 30] = [
+    "read",
+    "write",
+    "readv",
+    "writev",
+    "pread64",
+    "pwrite64",
+    "preadv",
+    "pwritev",
+    "preadv2",
+    "pwritev2",
+    "recvfrom",
+    "sendto",
+    "recvmsg",
+    "sendmsg",
+    "sendfile64",
+    "epoll_wait",
+    "epoll_pwait",
+    "epoll_ctl",
+    "futex",
+    "fdatasync",
+    "fsync",
+    "sync_file_range",
+    "fallocate",
+    "fadvise64",
+    "openat",
+    "close",
+    "mmap",
+    "munmap",
+    "madvise",
+    "sched_yield",
+];
+/// perf gives up when a thread ends between its listing and its being attached to, as idle threads do now and then.
+const STARTS_MAX: usize = 3;
 
 /// Why nothing can be profiled here, in one line; `None` when it can.
 pub(crate) fn availability() -> Option<String> {
@@ -36,6 +74,8 @@ pub(crate) struct Perf {
     control: ChildStdin,
     answers: BufReader<ChildStdout>,
     file: PathBuf,
+    /// What it writes for people.
+    said: PathBuf,
 }
 
 impl Perf {
@@ -54,8 +94,8 @@ impl Perf {
         let switched = any(&|thread| format!("prev_pid=={thread} || next_pid=={thread}"));
         let woken = any(&|thread| format!("pid=={thread}"));
         let mut command = Command::new("perf");
-        command.args(["record", "--quiet", "--all-cpus", "--call-graph", &format!("dwarf,{STACK_BYTES}")]);
-        command.args(["--event", "sched:sched_switch", "--filter", &switched]);
+        let with_stack = format!("sched:sched_switch/call-graph=dwarf,stack-size={STACK_BYTES}/");
+        command.args(["record", "--quiet", "--all-cpus", "--event", &with_stack, "--filter", &switched]);
         command.args(["--event", "sched:sched_waking", "--filter", &woken]);
         // Several megabytes a second on each processor come and must not be lost.
         command.args(["--mmap-pages", "16M"]);
@@ -65,7 +105,14 @@ impl Perf {
     /// Will count all system calls, by name, and what the scheduler does with a process.
     pub(crate) fn counting(pid: u32, file: &Path) -> Result<Self> {
         let mut command = Command::new("perf");
-        command.args(["stat", "--field-separator", ",", "--event", "syscalls:sys_enter_*"]);
+        command.args(["stat", "--field-separator", ","]);
+        let events = Path::new(SYSTEM_CALL_EVENTS);
+        for name in NAMED.map(|name| format!("sys_enter_{name}")) {
+            // Not every processor has them all.
+            if !events.exists() || events.join(&name).exists() {
+                command.arg("--event").arg(format!("syscalls:{name}"));
+            }
+        }
         command.args(["--event", "raw_syscalls:sys_enter,sched:sched_waking,cpu-migrations"]);
         command.args(["--pid", &pid.to_string()]);
         Self::start(command, file)
@@ -73,12 +120,32 @@ impl Perf {
 
     fn start(mut command: Command, file: &Path) -> Result<Self> {
         command.args(["--delay", "-1", "--control", "fd:0,1", "--output"]).arg(file);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
-        let mut child = command.spawn().doing(|| "start perf".to_owned())?;
+        let mut started = Self::start_once(&mut command, file);
+        for _ in 1..STARTS_MAX {
+            if started.is_err() {
+                started = Self::start_once(&mut command, file);
+            }
+        }
+        started
+    }
+
+    /// Starts perf and waits until it listens, which it does when all its counters are in place.
+    fn start_once(command: &mut Command, file: &Path) -> Result<Self> {
+        let said = file.with_extension("said");
+        let errors = File::create(&said).doing(|| format!("create {}", said.display()))?;
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(errors)
+            .spawn()
+            .doing(|| "start perf".to_owned())?;
         let (Some(control), Some(answers)) = (child.stdin.take(), child.stdout.take()) else {
             return Err(BenchError::Server("perf has no pipes".to_owned()));
         };
-        Ok(Self { child, control, answers: BufReader::new(answers), file: file.to_owned() })
+        let answers = BufReader::new(answers);
+        let mut perf = Self { child, control, answers, file: file.to_owned(), said };
+        perf.tell("ping")?;
+        Ok(perf)
     }
 
     /// The window begins.
@@ -98,14 +165,14 @@ impl Perf {
     /// Sends a word and waits until perf has done what it says.
     fn tell(&mut self, word: &str) -> Result<()> {
         let mut answer = Vec::new();
-        writeln!(self.control, "{word}")
+        let told = writeln!(self.control, "{word}")
             .and_then(|()| self.control.flush())
-            .and_then(|()| self.answers.read_until(b'\n', &mut answer))
-            .doing(|| format!("tell perf to {word}"))?;
-        if String::from_utf8_lossy(&answer).contains("ack") {
+            .and_then(|()| self.answers.read_until(b'\n', &mut answer));
+        if told.is_ok() && String::from_utf8_lossy(&answer).contains("ack") {
             return Ok(());
         }
-        Err(BenchError::Server(format!("perf ended instead of doing `{word}`; its reason stands above")))
+        let said = fs::read_to_string(&self.said).unwrap_or_default();
+        Err(BenchError::Server(format!("perf ended instead of doing `{word}`: {}", said.trim())))
     }
 }
 
