@@ -1,13 +1,16 @@
 //! Appending: many callers, one writer at a time, one `pwritev` for what has gathered meanwhile.
 //!
 //! ```text
-//! 1 a caller puts its batch into the queue; if somebody is draining it, that is all: the callback answers later
-//! 2 otherwise the caller drains: it takes the whole queue and, under the partition's lock, has it written (`group`)
-//! 3 outside of the lock it runs the callbacks, then looks at the queue again, until it finds it empty
+//! 1 a caller puts its batch into the queue; if somebody has the duty to write, that is all: the callback answers later
+//! 2 otherwise the duty is the caller's. It may put more batches into the queue before it does it, not wait for anything
+//! 3 to do it is to take the whole queue and, under the partition's lock, have it written (`group`)
+//! 4 outside of the lock it runs the callbacks, then looks at the queue again, until it finds it empty
 //! ```
 //!
 //! There is no thread behind it: who finds the queue idle does the work. Invariant: each callback runs exactly once,
 //! outside of the lock, and hears of success only after the log end was published.
+
+use std::sync::Arc;
 
 use ottla_protocol::LeaderEpoch;
 use ottla_protocol::Offset;
@@ -80,12 +83,32 @@ pub(crate) struct Queue {
     pending: Vec<Pending>,
     /// The emptied vector of the last round, to be filled next.
     spare: Vec<Pending>,
+    /// Somebody has the duty to write what waits here.
     is_drained: bool,
 }
 
 impl std::fmt::Debug for Queue {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Queue({})", self.pending.len())
+    }
+}
+
+/// The duty to write what waits in a log's queue, which dropping it does, callbacks and all. Whoever holds it keeps
+/// everybody else's batches waiting, so it is held for as long as the next batch is at hand, and never across a wait.
+#[derive(Debug)]
+#[must_use = "nothing of this log is written until it is dropped"]
+pub struct WriteDuty {
+    log: Arc<Log>,
+}
+
+impl Drop for WriteDuty {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // A panic elsewhere says nothing about this log: the next append writes what is left.
+            self.log.queue.lock().is_drained = false;
+        } else {
+            self.log.drain();
+        }
     }
 }
 
@@ -98,6 +121,29 @@ impl Log {
         stamp: Stamp,
         done: impl FnOnce(Result<Appended, AppendError>) + Send + 'static,
     ) {
+        if self.queue(batch, stamp, done) {
+            self.drain();
+        }
+    }
+
+    /// As [`Log::append`], but leaves the writing to the caller where it would begin at once, so that batches that are
+    /// at hand together are written together.
+    pub fn enqueue(
+        self: &Arc<Self>,
+        batch: ValidBatch,
+        stamp: Stamp,
+        done: impl FnOnce(Result<Appended, AppendError>) + Send + 'static,
+    ) -> Option<WriteDuty> {
+        self.queue(batch, stamp, done).then(|| WriteDuty { log: Arc::clone(self) })
+    }
+
+    /// Whether the duty to write is the caller's.
+    fn queue(
+        &self,
+        batch: ValidBatch,
+        stamp: Stamp,
+        done: impl FnOnce(Result<Appended, AppendError>) + Send + 'static,
+    ) -> bool {
         let batch = match self.config.load().message_timestamp_type {
             MessageTimestampType::CreateTime => batch,
             MessageTimestampType::LogAppendTime => batch.with_log_append_time(stamp.now_ms),
@@ -107,11 +153,7 @@ impl Log {
             Pending { batch, stamping, now_ms: stamp.now_ms, outcome: None, done: Some(Box::new(done)) };
         let mut queue = self.queue.lock();
         queue.pending.push(pending);
-        if std::mem::replace(&mut queue.is_drained, true) {
-            return;
-        }
-        drop(queue);
-        self.drain();
+        !std::mem::replace(&mut queue.is_drained, true)
     }
 
     /// Appends the leader's batches as they are, as follower. Those before the first that is refused stay appended.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use crate::fixture::{
     NOW_MS, Partition, append, append_then, batch, batch_at, each_record, producer_batch, small_segments,
 };
-use ottla_log::storage::{MemoryStorage, RealStorage, Storage};
-use ottla_log::{AppendError, LogConfig, ReadError};
+use ottla_log::storage::{FaultyStorage, MemoryStorage, RealStorage, Storage};
+use ottla_log::{AppendError, AppendOrigin, LogConfig, ReadError, Stamp};
 use ottla_protocol::{LeaderEpoch, Offset};
 
 fn in_memory(config: LogConfig) -> Partition {
@@ -217,6 +217,48 @@ fn many_threads_append_and_every_record_is_there_once() {
     names.sort();
     names.dedup();
     assert_eq!(names.len(), 4000);
+}
+
+#[test]
+fn batches_that_are_at_hand_together_are_one_write_when_the_duty_is_dropped() {
+    let storage = FaultyStorage::new();
+    storage.create_directory(Path::new("/data")).unwrap();
+    let faulty: Arc<dyn Storage> = Arc::new(storage.clone());
+    let partition = Partition::open(&faulty, Path::new("/data"), LogConfig::default()).unwrap();
+    // The file's own first write is no part of what is counted.
+    partition.append(batch("first", 1)).unwrap();
+    let stamp = Stamp { leader_epoch: LeaderEpoch::new(0), now_ms: NOW_MS, origin: AppendOrigin::Client };
+    let (send, outcomes) = std::sync::mpsc::channel();
+    let before = storage.operation_count();
+    let mut duties = Vec::new();
+    for name in ["a", "b", "c"] {
+        let send = send.clone();
+        let done = move |appended: Result<ottla_log::Appended, AppendError>| {
+            send.send((name, appended.unwrap().base_offset.get())).unwrap();
+        };
+        duties.extend(partition.log.enqueue(batch(name, 2), stamp, done));
+    }
+    assert_eq!(duties.len(), 1, "the first has the duty to write for the others");
+    assert_eq!(partition.log.log_end_offset(), Offset::new(1));
+    assert!(outcomes.try_recv().is_err());
+    drop(duties);
+    assert_eq!(storage.operation_count() - before, 1);
+    assert_eq!(outcomes.try_iter().collect::<Vec<_>>(), [("a", 1), ("b", 3), ("c", 5)]);
+    partition.append(batch("d", 1)).unwrap();
+    assert_eq!(partition.log.log_end_offset(), Offset::new(8));
+}
+
+#[test]
+fn a_duty_that_is_dropped_in_a_panic_leaves_its_batches_to_the_next_append() {
+    let partition = in_memory(LogConfig::default());
+    let stamp = Stamp { leader_epoch: LeaderEpoch::new(0), now_ms: NOW_MS, origin: AppendOrigin::Client };
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let _duty = partition.log.enqueue(batch("a", 1), stamp, |appended| assert!(appended.is_ok()));
+        panic!("somewhere else");
+    }));
+    assert!(panicked.is_err());
+    assert_eq!(partition.log.log_end_offset(), Offset::ZERO);
+    assert_eq!(partition.append(batch("b", 1)).unwrap().base_offset, Offset::new(1));
 }
 
 #[test]
