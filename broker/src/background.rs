@@ -64,7 +64,8 @@ pub(crate) async fn keep_house(core: Arc<Core>) {
 /// How long `file.delete.delay.ms` still runs for the first of what was deleted and was not due at `as_of_ms`. What was due
 /// then could not be removed; it is tried again with the next checkpoint.
 fn until_next_purge(core: &Core, as_of_ms: i64) -> Option<Duration> {
-    let next = core.directories.iter().filter_map(|directory| directory.dir().next_purge_ms(as_of_ms)).min()?;
+    let next =
+        core.directories.iter().filter_map(|directory| directory.dir().next_purge_ms(as_of_ms)).min()?;
     let now_ms = core.clock.monotonic_ms();
     // Past the due time, or the millisecond that was cut off would be waited for again and again.
     Some(time::duration_ms(next.saturating_sub(now_ms).saturating_add(1)))

@@ -17,6 +17,8 @@ const TOPIC: &str = "again";
 const PRODUCERS: usize = 3;
 const IN_FLIGHT: usize = 5;
 const ROUNDS: usize = 20;
+/// Before the next try while the topic is not there.
+const A_MOMENT: Duration = Duration::from_millis(1);
 
 /// A producer: how many batches it has sent and how many of them are answered.
 #[derive(Default)]
@@ -66,8 +68,9 @@ fn keep_producing(
             let row = &response.responses[0].partition_responses[0];
             match row.error_code {
                 ErrorCode::NONE => acknowledged.push((number, row.base_offset)),
-                // It is gone, or it went while the record waited for the disk.
-                ErrorCode::UNKNOWN_TOPIC_OR_PARTITION | ErrorCode::REQUEST_TIMED_OUT => {}
+                // It went while the record waited for the disk.
+                ErrorCode::REQUEST_TIMED_OUT => {}
+                ErrorCode::UNKNOWN_TOPIC_OR_PARTITION => std::thread::sleep(A_MOMENT),
                 other => panic!("{other:?} {:?}", row.error_message),
             }
             progress.answered.store(number + 1, Ordering::SeqCst);
@@ -84,7 +87,10 @@ fn keep_reading(address: SocketAddr, is_over: &AtomicBool) {
         let row = client.fetch_with(long_fetch(TOPIC, next, 50, 1));
         match row.error_code {
             ErrorCode::NONE => next = records(&row).last().map_or(next, |(offset, _)| offset + 1),
-            ErrorCode::UNKNOWN_TOPIC_OR_PARTITION | ErrorCode::OFFSET_OUT_OF_RANGE => next = 0,
+            ErrorCode::UNKNOWN_TOPIC_OR_PARTITION | ErrorCode::OFFSET_OUT_OF_RANGE => {
+                next = 0;
+                std::thread::sleep(A_MOMENT);
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -119,7 +125,7 @@ fn wait_for_more(producers: &[Producer], more: usize) {
         let wanted = producer.sent.load(Ordering::SeqCst) + more;
         while producer.answered.load(Ordering::SeqCst) < wanted {
             assert!(began.elapsed() < PATIENCE, "the producers stand still");
-            std::thread::sleep(Duration::from_millis(1));
+            std::thread::sleep(A_MOMENT);
         }
     }
 }
@@ -131,7 +137,7 @@ fn a_topic_that_is_deleted_and_made_anew_under_load_keeps_its_own_records_and_no
         ("log.retention.check.interval.ms", "20"),
         ("log.flush.offset.checkpoint.interval.ms", "20"),
     ];
-    let configs = [("flush.messages", "1"), ("internal.segment.bytes", "5000")];
+    let configs = [("flush.messages", "1"), ("internal.segment.bytes", "20000")];
     let broker = TestBroker::start(&settings);
     let address = broker.address();
     let mut client = broker.connect();

@@ -31,6 +31,8 @@ struct Running {
     handle: BrokerHandle,
     runtime: Runtime,
     data: PathBuf,
+    /// Those on the file system of this machine.
+    log_dirs: Vec<PathBuf>,
 }
 
 impl TestBroker {
@@ -60,11 +62,12 @@ impl TestBroker {
     /// # Errors
     /// Why it does not start.
     pub fn start_in(data: &Path, settings: &[(&str, &str)]) -> Result<TestBroker, StartError> {
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let handle = runtime.block_on(Broker::start(config(data, settings)))?;
+        let runtime = new_runtime();
+        let config = config(data, settings);
+        let log_dirs = config.log_dirs.clone();
+        let handle = runtime.block_on(Broker::start(config))?;
         let address = handle.address();
-        let running = Running { handle, runtime, data: data.to_owned() };
+        let running = Running { handle, runtime, data: data.to_owned(), log_dirs };
         Ok(TestBroker { address, running: Some(running), directory: None })
     }
 
@@ -77,7 +80,7 @@ impl TestBroker {
         let runtime = new_runtime();
         let handle = runtime.block_on(Broker::start_on(config(data, settings), Arc::new(storage.clone())))?;
         let address = handle.address();
-        let running = Running { handle, runtime, data: data.to_owned() };
+        let running = Running { handle, runtime, data: data.to_owned(), log_dirs: Vec::new() };
         Ok(TestBroker { address, running: Some(running), directory: None })
     }
 
@@ -93,7 +96,7 @@ impl TestBroker {
         let started = Broker::start_with(config(data, settings), storage, clock.clone());
         let handle = runtime.block_on(started).unwrap();
         let address = handle.address();
-        let running = Running { handle, runtime, data: data.to_owned() };
+        let running = Running { handle, runtime, data: data.to_owned(), log_dirs: Vec::new() };
         TestBroker { address, running: Some(running), directory: None }
     }
 
@@ -140,7 +143,7 @@ impl TestBroker {
 
     /// Stops it cleanly; the data stays while the returned directory does.
     pub fn stop(&mut self) -> (PathBuf, Option<TempDir>) {
-        let Running { handle, runtime, data } = self.running.take().unwrap();
+        let Running { handle, runtime, data, .. } = self.running.take().unwrap();
         runtime.block_on(handle.shutdown()).unwrap();
         runtime.shutdown_timeout(Duration::from_secs(5));
         (data, self.directory.take())
@@ -153,13 +156,14 @@ impl TestBroker {
         runtime.shutdown_timeout(Duration::from_secs(5));
     }
 
-    /// Ends it as a kill would. It is gone when its directory is free: the last of its threads has let go of it.
+    /// Ends it as a kill would. It is gone when its directories are free: the last of its threads has let go of them.
     pub fn crash(&mut self) -> (PathBuf, Option<TempDir>) {
-        let Running { handle, runtime, data } = self.running.take().unwrap();
+        let Running { handle, runtime, data, log_dirs } = self.running.take().unwrap();
         drop(handle);
         runtime.shutdown_timeout(Duration::from_secs(5));
-        let lock = fs::File::open(data.join(".lock")).unwrap();
-        lock.lock().unwrap();
+        for directory in log_dirs {
+            fs::File::open(directory.join(".lock")).unwrap().lock().unwrap();
+        }
         (data, self.directory.take())
     }
 }
