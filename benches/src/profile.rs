@@ -105,15 +105,7 @@ pub(crate) fn run(machine: &Machine, places: &Places, plan: &Plan<'_>) -> Result
     let mut profiles = Vec::new();
     for load in plan.loads {
         touch_page_cache(&places.work_dir, MADE_PRESENT_BYTES)?;
-        let launcher = Launcher::prepare(
-            System::Ottla,
-            places,
-            &format!("profile-{}", load.name()),
-            Meanwhile::Running,
-        )?;
-        let broker = launcher.start()?;
-        let profile = profile(&broker, *load, plan, no_perf.is_none(), &places.work_dir)?;
-        broker.discard()?;
+        let profile = profile(places, *load, plan, no_perf.is_none())?;
         eprintln!("{}: {}", load.name(), page::headline(&profile));
         profiles.push(profile);
     }
@@ -129,15 +121,20 @@ pub(crate) fn print_allocations(counting_broker: &Path) -> Result<()> {
     json.map_err(|error| BenchError::Void(format!("results as JSON: {error}")))
 }
 
-fn profile(broker: &Broker, load: Load, plan: &Plan<'_>, perf: bool, scratch: &Path) -> Result<Profile> {
-    let (pid, recording) = (broker.process.pid(), scratch.join("perf.out"));
+fn profile(places: &Places, load: Load, plan: &Plan<'_>, perf: bool) -> Result<Profile> {
+    let recording = places.work_dir.join("perf.out");
     let window = load.window(plan.window);
-    let counting = if perf { Some(Perf::counting(pid, &recording)?) } else { None };
-    let mut profile = counted(broker, load, window, counting)?;
+    let counted = Window::open(places, load, window, |pid| {
+        if perf { Perf::counting(pid, &recording).map(Some) } else { Ok(None) }
+    });
+    let mut profile = counted?.count()?;
     if !perf {
         return Ok(profile);
     }
-    watched(broker, load, "sampled", window, Perf::sampling(pid, SAMPLES_PER_SECOND, &recording)?)?;
+    let sampled = Window::open(places, load, window, |pid| {
+        Perf::sampling(pid, SAMPLES_PER_SECOND, &recording).map(Some)
+    });
+    sampled?.record()?;
     let script = perf::script(&recording)?;
     let events = stacks::parse(&script);
     let picture = |kind: &str| plan.results.join(format!("{}-{kind}-{}.svg", plan.name, load.name()));
@@ -145,9 +142,12 @@ fn profile(broker: &Broker, load: Load, plan: &Plan<'_>, perf: bool, scratch: &P
     draw(&folded, 1.0, "samples", load, "on a processor", &picture("flame"))?;
     profile.samples = Some(Samples::of(&events));
     if load.mostly_waits() {
-        let threads = counts::threads(pid)?;
-        let switches = Perf::switches(&threads, &recording)?;
-        watched(broker, load, "switched", window.min(SWITCHES_WINDOW), switches)?;
+        let mut threads = Vec::new();
+        let waiting = Window::open(places, load, window.min(SWITCHES_WINDOW), |pid| {
+            threads = counts::threads(pid)?;
+            Perf::switches(&threads, &recording).map(Some)
+        });
+        waiting?.record()?;
         let script = perf::script(&recording)?;
         let waits = Waits::of(&stacks::parse(&script), &threads);
         draw(&waits.folded, 1e6, "µs", load, "waiting", &picture("off-cpu"))?;
@@ -157,46 +157,68 @@ fn profile(broker: &Broker, load: Load, plan: &Plan<'_>, perf: bool, scratch: &P
     Ok(profile)
 }
 
-/// A window in which everything is counted and nothing sampled.
-fn counted(broker: &Broker, load: Load, window: Duration, perf: Option<Perf>) -> Result<Profile> {
-    let pid = broker.process.pid();
-    let running = Running::start(broker, load, "counted", WARM_UP + window + AFTER)?;
-    std::thread::sleep(WARM_UP);
-    let mut perf = perf;
-    perf.as_mut().map_or(Ok(()), Perf::begin)?;
-    let (watch, proc, asked) = (Watch::start(&broker.process)?, ProcCounts::of(pid)?, running.asked());
-    std::thread::sleep(window);
-    let (asked, proc) = (running.asked().since(asked), ProcCounts::of(pid)?.since(proc));
-    let observed = watch.stop(&broker.process)?;
-    let kernel = perf.map(|perf| KernelCounts::read(&perf.end()?)).transpose()?;
-    finish(broker, load, running, "counted")?;
-    Ok(Profile {
-        load,
-        window_s: observed.elapsed_s,
-        asked,
-        server_cpu_s: observed.server_cpu_s,
-        foreign_share: observed.foreign_share,
-        proc,
-        kernel,
-        samples: None,
-        waits: None,
-    })
+/// A fresh broker under a load that has settled, and a perf that is ready. A fresh one because deleting what an earlier
+/// window wrote would be in the figures of the next.
+struct Window {
+    broker: Broker,
+    load: Load,
+    length: Duration,
+    running: Running,
+    perf: Option<Perf>,
 }
 
-/// A window in which perf records.
-fn watched(broker: &Broker, load: Load, topic: &str, window: Duration, mut perf: Perf) -> Result<()> {
-    let running = Running::start(broker, load, topic, WARM_UP + window + AFTER)?;
-    std::thread::sleep(WARM_UP);
-    perf.begin()?;
-    std::thread::sleep(window);
-    perf.end()?;
-    finish(broker, load, running, topic)
-}
+impl Window {
+    fn open(
+        places: &Places,
+        load: Load,
+        length: Duration,
+        perf: impl FnOnce(u32) -> Result<Option<Perf>>,
+    ) -> Result<Self> {
+        let name = format!("profile-{}", load.name());
+        let broker = Launcher::prepare(System::Ottla, places, &name, Meanwhile::Running)?.start()?;
+        let perf = perf(broker.process.pid())?;
+        let running = Running::start(&broker, load, "profiled", WARM_UP + length + AFTER)?;
+        std::thread::sleep(WARM_UP);
+        Ok(Self { broker, load, length, running, perf })
+    }
 
-/// Waits for the load's end and frees the disk.
-fn finish(broker: &Broker, load: Load, running: Running, topic: &str) -> Result<()> {
-    running.join()?;
-    if load == Load::Heartbeat { Ok(()) } else { broker.connect()?.delete_topic(topic) }
+    /// Counts everything and samples nothing.
+    fn count(mut self) -> Result<Profile> {
+        let pid = self.broker.process.pid();
+        self.perf.as_mut().map_or(Ok(()), Perf::begin)?;
+        let (watch, proc) = (Watch::start(&self.broker.process)?, ProcCounts::of(pid)?);
+        let asked = self.running.asked();
+        std::thread::sleep(self.length);
+        let (asked, proc) = (self.running.asked().since(asked), ProcCounts::of(pid)?.since(proc));
+        let observed = watch.stop(&self.broker.process)?;
+        let kernel = self.perf.take().map(|perf| KernelCounts::read(&perf.end()?)).transpose()?;
+        let load = self.load;
+        self.close()?;
+        Ok(Profile {
+            load,
+            window_s: observed.elapsed_s,
+            asked,
+            server_cpu_s: observed.server_cpu_s,
+            foreign_share: observed.foreign_share,
+            proc,
+            kernel,
+            samples: None,
+            waits: None,
+        })
+    }
+
+    /// Lets perf record.
+    fn record(mut self) -> Result<()> {
+        self.perf.as_mut().map_or(Ok(()), Perf::begin)?;
+        std::thread::sleep(self.length);
+        self.perf.take().map_or(Ok(()), |perf| perf.end().map(drop))?;
+        self.close()
+    }
+
+    fn close(self) -> Result<()> {
+        self.running.join()?;
+        self.broker.discard()
+    }
 }
 
 impl Samples {

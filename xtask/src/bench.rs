@@ -14,6 +14,9 @@ use std::time::{Duration, Instant};
 /// Measures. Options alone mean the command `run`, which then also writes the page for people, unless it is about some rows
 /// or some systems only.
 pub(crate) fn run(workspace: &Workspace, arguments: Vec<String>) -> Result<(), Failure> {
+    if arguments.first().is_some_and(|first| first == "profile") {
+        return profile(workspace, arguments);
+    }
     let began = Instant::now();
     Ottla::build(workspace, None)?;
     let is_run = arguments.first().is_none_or(|first| first.starts_with('-'));
@@ -35,6 +38,16 @@ pub(crate) fn run(workspace: &Workspace, arguments: Vec<String>) -> Result<(), F
     ran
 }
 
+/// The same code with the names of its lines, and nothing of Apache Kafka's.
+fn profile(workspace: &Workspace, arguments: Vec<String>) -> Result<(), Failure> {
+    let mut build = workspace.cargo();
+    build.args(["build", "--quiet", "--profile", "profiling", "--locked", "--bins"]);
+    run_to_end(build.args(["--package", "ottla-cli", "--package", "ottla-benches"]))?;
+    let mut command = Command::new(workspace.path("target/profiling/ottla-benches"));
+    command.current_dir(workspace.path(""));
+    run_to_end(command.args(arguments))
+}
+
 /// Whether a page made of this run would have every row and every system in it.
 fn is_whole(arguments: &[String]) -> bool {
     let is_part = |argument: &String| ["--rows", "--systems"].iter().any(|part| argument.starts_with(part));
@@ -46,6 +59,7 @@ fn build_benches(workspace: &Workspace) -> Result<(), Failure> {
     let build = |more: &[&str]| {
         let mut command = workspace.cargo();
         command.args(["build", "--quiet", "--release", "--locked", "--package", "ottla-benches"]);
+        command.args(["--bin", "ottla-benches"]);
         run_to_end(command.args(more))
     };
     build(&["--features", "librdkafka"]).or_else(|failure| {
