@@ -39,20 +39,35 @@ const REQUESTS_COUNTED: [(Request, &str); 5] = [
 
 /// Counts, prints the table and writes it to `path`.
 pub(crate) fn run(machine: &Machine, places: &Places, path: &Path) -> Result<()> {
+    let earlier = fs::read_to_string(path).unwrap_or_default();
     let mut table = format!(
         "# Instructions of the broker for one request\n\nUser space only, by callgrind (`cargo xtask bench \
-         instructions`); commit {}.\n\n| request | instructions |\n|---|---|\n",
-        machine.commit
+         instructions`); commit {}. Before: what this table\nsaid when it was written for commit {}.\n\n\
+         | request | instructions | before |\n|---|---|---|\n",
+        machine.commit,
+        commit_of(&earlier).unwrap_or("none")
     );
     for (request, title) in REQUESTS_COUNTED {
         let few = count(places, request, REQUESTS)?;
         let many = count(places, request, 3 * REQUESTS)?;
         let each = many.saturating_sub(few) / u64::from(2 * REQUESTS);
         eprintln!("{title}: {each}");
-        let _ = writeln!(table, "| {title} | {each} |");
+        let _ = writeln!(table, "| {title} | {each} | {} |", counted_in(&earlier, title).unwrap_or("–"));
     }
     println!("{table}");
     fs::write(path, table).doing(|| format!("write {}", path.display()))
+}
+
+/// The commit that an earlier table is of.
+fn commit_of(table: &str) -> Option<&str> {
+    table.split_once("; commit ")?.1.split(['.', '\n']).next()
+}
+
+/// What an earlier table says of a request.
+fn counted_in<'a>(table: &'a str, title: &str) -> Option<&'a str> {
+    let rest =
+        table.lines().find_map(|line| line.strip_prefix("| ")?.strip_prefix(title)?.strip_prefix(" | "))?;
+    rest.split(' ').next()
 }
 
 /// Instructions of a broker's whole life in which it serves `requests` of a kind.
@@ -102,4 +117,19 @@ fn prepare(connection: &mut Connection, batch_bytes: usize) -> Result<PreparedPr
     let prepared = PreparedProduce::new(TOPIC, 0, batch);
     connection.produce_until_acked(&prepared, PATIENCE)?;
     Ok(prepared)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stood_in_the_table_before_is_found_again() {
+        let table = "By callgrind; commit 23e023ad9934 with local changes. Before: …\n\n| request | instructions |\n\
+                     |---|---|\n| heartbeat | 8841 |\n| heartbeat of two | 17 | 9 |\n";
+        assert_eq!(commit_of(table), Some("23e023ad9934 with local changes"));
+        assert_eq!(counted_in(table, "heartbeat"), Some("8841"));
+        assert_eq!(counted_in(table, "heartbeat of two"), Some("17"));
+        assert_eq!(counted_in(table, "fetch"), None);
+    }
 }

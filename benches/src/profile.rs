@@ -228,7 +228,7 @@ impl Samples {
             let ranked = ranked(weighed.map(|name| (name, each)));
             ranked.into_iter().take(TOP).map(|(name, share)| (name.to_owned(), share)).collect()
         };
-        let leaf = |event: &&Event<'_>| event.frames.first().is_some();
+        let leaf = |event: &&Event<'_>| !event.frames.is_empty();
         let in_kernel = |event: &&Event<'_>| event.owner() == Owner::Kernel;
         let in_program = |event: &&Event<'_>| !matches!(event.owner(), Owner::Kernel | Owner::Libc);
         let share =
