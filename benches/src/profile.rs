@@ -38,7 +38,7 @@ const WARM_UP: Duration = Duration::from_millis(700);
 const AFTER: Duration = Duration::from_millis(500);
 /// Switches come with their stacks, which is much to write.
 const SWITCHES_WINDOW: Duration = Duration::from_secs(3);
-const SAMPLES_PER_SECOND: u32 = 1_499;
+const SAMPLES_PER_SECOND: u32 = 2_999;
 /// The most that a window writes on this machine, more or less.
 const MADE_PRESENT_BYTES: u64 = 3 << 30;
 /// Symbols in the report.
