@@ -23,8 +23,8 @@ pub(crate) const SHAPE: Shape = Shape { value_bytes: 1024, batch_bytes_max: 16 <
 const CAPACITY_BYTES: u64 = 100 << 20;
 /// The run is cut into so many parts, of which the first and the last are compared.
 const PARTS: usize = 5;
-/// A roll every 16 MiB, and removals as often.
-const TOPIC_CONFIGS: &[(&str, &str)] = &[("segment.bytes", "16777216"), ("retention.bytes", "67108864")];
+/// A roll every 32 MiB, and removals as often.
+const TOPIC_CONFIGS: &[(&str, &str)] = &[("segment.bytes", "33554432"), ("retention.bytes", "134217728")];
 /// Retention looks each second instead of every five minutes, and does not wait half a minute before the first look.
 const SETTINGS: &[(&str, &str)] =
     &[("log.retention.check.interval.ms", "1000"), ("log.initial.task.delay.ms", "1000")];
