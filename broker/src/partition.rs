@@ -14,7 +14,7 @@ use ottla_cluster::partition::{
     Acknowledgement, Effect, Leader, LeaderStart, NotEnoughReplicas, WaitOutcome,
 };
 use ottla_cluster::time::Monotonic;
-use ottla_log::{AppendError, AppendOrigin, Appended, Log, LogError, Retained, Stamp};
+use ottla_log::{AppendError, AppendOrigin, Appended, Log, LogError, Retained, Stamp, WriteDuty};
 use ottla_protocol::records::ValidBatch;
 use ottla_protocol::{ErrorCode, LeaderEpoch, Offset, TopicPartition};
 use parking_lot::{Mutex, MutexGuard};
@@ -148,8 +148,9 @@ impl Partition {
 
     /// Appends a batch; `ticket` is settled once the batch is acknowledged in the sense of `acks`, or cannot be.
     ///
-    /// As a rule everything happens before this returns. It is left to others when another task is just writing to the
-    /// same log (it then writes ours too), or when the acknowledgement waits for the disk or for followers.
+    /// As a rule everything happens before the duty that this returns has been dropped. It is left to others when another
+    /// task has the duty to write to the same log (it then writes ours too), or when the acknowledgement waits for the
+    /// disk or for followers.
     pub(crate) fn append(
         self: &Arc<Self>,
         batch: ValidBatch,
@@ -157,15 +158,15 @@ impl Partition {
         now_ms: i64,
         deadline: Monotonic,
         ticket: impl Into<AppendTicket>,
-    ) {
+    ) -> Option<WriteDuty> {
         let ticket = ticket.into();
         let partition = Arc::clone(self);
         let bytes = batch.size_in_bytes() as i64;
         let stamp = Stamp { leader_epoch: self.leader_epoch, now_ms, origin: AppendOrigin::Client };
-        self.log.append(batch, stamp, move |result| match result {
+        self.log.enqueue(batch, stamp, move |result| match result {
             Ok(appended) => partition.appended(&appended, bytes, acks, now_ms, deadline, ticket),
             Err(error) => partition.refused(&error, ticket),
-        });
+        })
     }
 
     fn appended(

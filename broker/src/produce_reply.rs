@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use ottla_log::Appended;
+use ottla_log::{Appended, WriteDuty};
 use ottla_protocol::codec::Str;
 use ottla_protocol::messages::produce::{
     BatchIndexAndErrorMessage, PartitionProduceResponse, ProduceRequest, ProduceResponse,
@@ -51,6 +51,26 @@ pub(crate) struct ProduceReply {
     /// Tickets that are not settled, and one for the handler itself.
     outstanding: AtomicUsize,
     slot: Arc<ReplySlot>,
+}
+
+/// A request whose batches wait in the queues of their logs.
+#[derive(Debug)]
+pub(crate) struct BegunProduce {
+    duties: Vec<WriteDuty>,
+    reply: Arc<ProduceReply>,
+}
+
+impl BegunProduce {
+    /// All tickets of `reply` are handed out; `duties` are this connection's.
+    pub(crate) fn new(duties: Vec<WriteDuty>, reply: Arc<ProduceReply>) -> BegunProduce {
+        BegunProduce { duties, reply }
+    }
+
+    /// Writes what waits in the queues. The reply, or where it will be.
+    pub(crate) fn write(self) -> Handled {
+        drop(self.duties);
+        self.reply.finish()
+    }
 }
 
 /// The duty to say what became of one partition of the request.

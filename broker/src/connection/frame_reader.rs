@@ -22,6 +22,9 @@ const TRUSTED_BYTES_MAX: usize = 1024 * 1024;
 /// Below this much room a read is not worth its system call.
 const ROOM_BYTES_MIN: usize = 4 * 1024;
 
+/// Up to here it costs less to move the start of a frame to the front of the buffer than to read its end alone.
+const MOVED_BYTES_MAX: usize = 16 * 1024;
+
 /// Why the connection must be closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum FrameError {
@@ -65,10 +68,14 @@ impl FrameReader {
     }
 
     /// Makes room for the next read. `false` means that the pool of request memory is used up: stop reading until
-    /// `waker` is woken.
+    /// `waker` is woken; or that a whole frame has to begin first.
     pub(crate) fn make_room(&mut self, waker: &Waker) -> bool {
         if self.buffer.capacity() == 0 {
             let wanted = self.trusted_bytes + SIZE_BYTES;
+            // The frames that filled it have been dropped, as a rule.
+            if self.buffer.try_reclaim(wanted) {
+                return true;
+            }
             if wanted <= STANDARD_BUFFER_BYTES {
                 self.buffer = self.lease.pool().take_buffer();
                 return true;
@@ -82,6 +89,15 @@ impl FrameReader {
         // An invalid claim is found by `next_frame` before anything is read for it.
         let frame_bytes = self.claimed_size().ok().flatten().map_or(0, |size| SIZE_BYTES + size);
         let missing = frame_bytes.saturating_sub(self.buffer.len());
+        if frame_bytes > 0 && missing == 0 {
+            // A whole frame is about to begin; until it has, there is room or there is not.
+            return self.buffer.capacity() - self.buffer.len() >= ROOM_BYTES_MIN;
+        }
+        let moves = frame_bytes <= STANDARD_BUFFER_BYTES && self.buffer.len() <= MOVED_BYTES_MAX;
+        if moves && self.buffer.capacity() < STANDARD_BUFFER_BYTES / 2 {
+            // Nothing comes of it while a frame that lay in front is still held.
+            let _moved = self.buffer.try_reclaim(STANDARD_BUFFER_BYTES - self.buffer.len());
+        }
         let room = self.buffer.capacity() - self.buffer.len();
         if room >= missing.max(ROOM_BYTES_MIN) || (missing > 0 && room >= missing) {
             return true;
@@ -195,6 +211,17 @@ mod tests {
     }
 
     #[test]
+    fn the_start_of_a_frame_moves_to_the_front_once_the_frames_before_it_are_dropped() {
+        let mut reader = reader(10 * MIB);
+        let mut bytes = framed(&vec![1; STANDARD_BUFFER_BYTES - 10_000]);
+        bytes.extend_from_slice(&framed(&[2; 20_000])[..9_000]);
+        drop(feed(&mut reader, &bytes));
+        assert!(reader.make_room(Waker::noop()));
+        assert_eq!(reader.buffer.capacity(), STANDARD_BUFFER_BYTES);
+        assert_eq!(feed(&mut reader, &[2; 11_004]), [Bytes::from(vec![2; 20_000])]);
+    }
+
+    #[test]
     fn a_claim_of_100_mib_costs_only_what_has_arrived() {
         let mut reader = reader(10 * MIB);
         let mut start = (100 * 1024 * 1024u32).to_be_bytes().to_vec();
@@ -232,10 +259,11 @@ mod tests {
 
     #[test]
     fn a_used_up_pool_stops_the_second_half_frame() {
-        let pool = MemoryPool::new(200_000);
+        // Each grows to twice its standard buffer.
+        let pool = MemoryPool::new(3 * STANDARD_BUFFER_BYTES);
         let mut readers: Vec<FrameReader> = (0..3).map(|_| FrameReader::new(&pool, MIB)).collect();
         let mut start = framed(&vec![0; 500_000]);
-        start.truncate(65_536);
+        start.truncate(STANDARD_BUFFER_BYTES);
         let stopped: Vec<bool> = readers
             .iter_mut()
             .map(|reader| {

@@ -15,6 +15,7 @@ use std::task::{Context, Poll};
 use parking_lot::Mutex;
 
 use super::handle::ConnectionHandle;
+use crate::produce_reply::BegunProduce;
 use crate::response::{CloseReason, Reply};
 
 /// How a request may overlap with those before it on the same connection.
@@ -68,6 +69,8 @@ pub(crate) type Turns = Box<dyn FnMut() -> Option<Handled> + Send>;
 pub(crate) enum Handled {
     /// It is done.
     Done(Reply),
+    /// Its batches are written once nothing else can begin.
+    Begun(BegunProduce),
     /// Somebody will fill the slot.
     Slot(Arc<ReplySlot>),
     /// The connection drives it to its end, or drops it when the client goes.
@@ -80,6 +83,7 @@ impl fmt::Debug for Handled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Handled::Done(_) => "Done",
+            Handled::Begun(_) => "Begun",
             Handled::Slot(_) => "Slot",
             Handled::Future(_) => "Future",
             Handled::Turns(_) => "Turns",
@@ -111,7 +115,21 @@ impl PendingReplies {
         self.queue.push_back((order, handled));
     }
 
+    /// Writes the batches of every produce request that has begun: the first writes for those behind it to the same log.
+    pub(crate) fn write_begun(&mut self) {
+        for (_, handled) in &mut self.queue {
+            if let Handled::Begun(_) = handled
+                && let Handled::Begun(begun) = std::mem::replace(handled, Handled::Done(Reply::Silent))
+            {
+                *handled = begun.write();
+            }
+        }
+    }
+
     /// The next reply in order, if it is there.
+    ///
+    /// # Panics
+    /// It was not written before; see [`PendingReplies::write_begun`].
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Reply>> {
         let Some((order, head)) = self.queue.front_mut() else { return Poll::Ready(None) };
         if let Handled::Turns(take_turn) = head {
@@ -124,6 +142,9 @@ impl PendingReplies {
         }
         let reply = match head {
             Handled::Done(_) | Handled::Turns(_) => None,
+            Handled::Begun(_) => {
+                unreachable!("a connection writes what has begun before it looks for replies")
+            }
             Handled::Slot(slot) => match slot.take() {
                 Some(reply) => Some(reply),
                 None => return Poll::Pending,

@@ -181,13 +181,8 @@ impl GroupHost {
             Ok(batch) => {
                 let ticket = CoordinatorTicket { host: Arc::downgrade(self), core: Arc::downgrade(core), id };
                 let deadline = now.monotonic + self.append_timeout;
-                self.partition.append(
-                    batch,
-                    Acks::All,
-                    now.unix_ms,
-                    deadline,
-                    AppendTicket::Coordinator(ticket),
-                );
+                let ticket = AppendTicket::Coordinator(ticket);
+                drop(self.partition.append(batch, Acks::All, now.unix_ms, deadline, ticket));
             }
             Err(code) => self.note_outcome(id, Err(of_append_error(code))),
         }

@@ -1,7 +1,8 @@
 //! Produce (0), versions 3 to 9: appends one record batch to each partition (KIP-98, KIP-110, KIP-467).
 //!
-//! Batches are checked here, outside of every lock, and then appended in the order of the request. Each partition has its
-//! own error. The reply is [`crate::produce_reply`]'s; this file does not wait for anything. A request that is more work
+//! Batches are checked here, outside of every lock, and then queued in the order of the request. They are written when
+//! the connection has begun whatever else is at hand, so that requests that came together share a write. Each partition
+//! has its own error. The reply is [`crate::produce_reply`]'s; this file does not wait for anything. A request that is more work
 //! than one turn's lets other connections go first in between; all its packed batches together may unpack to no more
 //! than the largest request could have brought unpacked.
 
@@ -10,6 +11,7 @@ mod batch_check;
 use std::sync::Arc;
 
 use ottla_cluster::time::Monotonic;
+use ottla_log::WriteDuty;
 use ottla_protocol::ErrorCode;
 use ottla_protocol::messages::produce::{
     PartitionProduceData, PartitionProduceResponse, ProduceRequest, ProduceResponse, TopicProduceData,
@@ -21,7 +23,7 @@ use self::batch_check::{Asked, Refusal, check};
 use super::RequestContext;
 use crate::connection::Handled;
 use crate::core::Core;
-use crate::produce_reply::{Acks, ProduceReply, ProduceTicket};
+use crate::produce_reply::{Acks, BegunProduce, ProduceReply, ProduceTicket};
 use crate::rt::time;
 use crate::topics::TopicMap;
 
@@ -40,6 +42,8 @@ struct Appends {
     topics: Vec<TopicProduceData>,
     /// The places of the next partition: its topic in the request, and the partition in the topic.
     next: (usize, usize),
+    /// The logs that this request's turn has to write to.
+    duties: Vec<WriteDuty>,
     budget: UnpackBudget,
 }
 
@@ -47,9 +51,15 @@ struct Appends {
 pub(super) fn handle(context: RequestContext, request: ProduceRequest) -> Handled {
     let mut appends = Appends::new(context, request);
     if appends.take_turn() {
-        return appends.finish();
+        return Handled::Begun(BegunProduce::new(appends.duties, appends.reply));
     }
-    Handled::Turns(Box::new(move || appends.take_turn().then(|| appends.finish())))
+    // Others go first between turns, and they may append to the same logs.
+    appends.duties.clear();
+    Handled::Turns(Box::new(move || {
+        let is_done = appends.take_turn();
+        appends.duties.clear();
+        is_done.then(|| Arc::clone(&appends.reply).finish())
+    }))
 }
 
 impl Appends {
@@ -70,6 +80,7 @@ impl Appends {
             core,
             topics: request.topic_data,
             next: (0, 0),
+            duties: Vec::new(),
         }
     }
 
@@ -111,16 +122,12 @@ impl Appends {
         });
         match checked {
             Ok((partition, batch)) => {
-                partition.append(batch, asked.acks, asked.now_ms, self.deadline, ticket);
+                let duty = partition.append(batch, asked.acks, asked.now_ms, self.deadline, ticket);
+                self.duties.extend(duty);
             }
             Err(refusal) => refuse(ticket, refusal),
         }
         (batch_bytes + budget_before - self.budget.left()).max(BATCH_BYTES_MIN)
-    }
-
-    /// The reply, or where it will be. All appends have begun.
-    fn finish(&self) -> Handled {
-        Arc::clone(&self.reply).finish()
     }
 }
 
