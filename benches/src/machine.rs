@@ -39,9 +39,17 @@ impl Machine {
     }
 }
 
-/// The command line with the program's name instead of its path.
+/// The command line, with the names of files instead of their paths: where they lie is this machine's business.
 fn command_line() -> String {
-    std::iter::once("ottla-benches".to_owned()).chain(std::env::args().skip(1)).collect::<Vec<_>>().join(" ")
+    let words = std::env::args().skip(1).map(|word| without_directory(&word).to_owned());
+    std::iter::once("ottla-benches".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
+}
+
+fn without_directory(word: &str) -> &str {
+    match word.rsplit_once('/') {
+        Some((_, name)) if word.starts_with('/') => name,
+        _ => word,
+    }
 }
 
 fn commit() -> String {
@@ -99,5 +107,17 @@ impl MachineCpu {
             return 0.0;
         }
         ((now.busy_s - self.busy_s - own_cpu_s) / total).clamp(0.0, 1.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_directory;
+
+    #[test]
+    fn a_command_line_names_files_and_not_where_they_lie() {
+        assert_eq!(without_directory("/somewhere/release/ottla"), "ottla");
+        assert_eq!(without_directory("docs/performance.md"), "docs/performance.md");
+        assert_eq!(without_directory("--rows"), "--rows");
     }
 }

@@ -73,7 +73,9 @@ impl Table {
 
     fn render(&self) -> String {
         let mut text = format!("## {}\n\n| |", self.title);
-        self.columns.iter().for_each(|column| drop(write!(text, " {column} |")));
+        for column in &self.columns {
+            let _ = write!(text, " {column} |");
+        }
         let _ = writeln!(text, "\n|---|{}", "---|".repeat(self.columns.len()));
         for line in &self.lines {
             let values: Vec<String> = line.values.iter().map(|value| digits(*value)).collect();
@@ -111,7 +113,9 @@ pub(crate) fn run(
         machine.command_line,
         describe_machine(machine)
     );
-    tables.iter().for_each(|table| drop(write!(text, "\n{}", table.render())));
+    for table in &tables {
+        let _ = write!(text, "\n{}", table.render());
+    }
     println!("{text}");
     let json = serde_json::to_string_pretty(&Kept { machine, system, tables: &tables }).unwrap_or_default();
     fs::create_dir_all(results).doing(|| format!("create {}", results.display()))?;

@@ -125,10 +125,11 @@ impl Launcher {
         self.settings.extend_from_slice(settings);
         if self.system == System::Kafka {
             let path = self.dir.join("server.properties");
-            let lines = settings.iter().map(|(key, value)| format!("{key}={value}\n"));
-            let appended = File::options().append(true).open(&path).and_then(|mut file| {
-                lines.map(|line| file.write_all(line.as_bytes())).collect::<std::io::Result<()>>()
-            });
+            let mut lines = settings.iter().map(|(key, value)| format!("{key}={value}\n"));
+            let appended = File::options()
+                .append(true)
+                .open(&path)
+                .and_then(|mut file| lines.try_for_each(|line| file.write_all(line.as_bytes())));
             appended.doing(|| format!("append to {}", path.display()))?;
         }
         Ok(self)

@@ -18,9 +18,9 @@ fn counted() -> Vec<Value> {
         .arg("allocations")
         .arg(env!("CARGO_BIN_EXE_ottla-counting-broker"))
         .output()
-        .unwrap();
+        .expect("the benches start");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
+    serde_json::from_slice(&output.stdout).expect("counts as JSON")
 }
 
 #[test]

@@ -31,7 +31,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: Vec<String>) -> Result<(), F
         command.arg("run");
     }
     if is_run && is_whole(&arguments) {
-        command.arg("--page").arg(workspace.path("docs/performance.md"));
+        command.args(["--page", "docs/performance.md"]);
     }
     let ran = run_to_end(command.args(arguments));
     println!("built in {}, all in {}", minutes(built), minutes(began.elapsed()));

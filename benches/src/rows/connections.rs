@@ -58,7 +58,7 @@ fn measure_floor(plan: &Plan) -> Result<(Figures, f64)> {
 }
 
 fn duration(quick: bool) -> Duration {
-    Duration::from_secs(if quick { 3 } else { 10 })
+    Duration::from_secs(if quick { 3 } else { 6 })
 }
 
 fn figures_of_turns(one: &Latencies, many: &Latencies) -> Figures {

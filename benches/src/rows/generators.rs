@@ -41,10 +41,10 @@ enum Generator {
 }
 
 const LOADS: [Load; 4] = [
-    Load { row: Row(18), generator: Generator::PerfTools, value_bytes: 100, records: 4_000_000 },
-    Load { row: Row(19), generator: Generator::PerfTools, value_bytes: 1024, records: 1_000_000 },
-    Load { row: Row(20), generator: Generator::Librdkafka, value_bytes: 100, records: 6_000_000 },
-    Load { row: Row(21), generator: Generator::Librdkafka, value_bytes: 1024, records: 1_000_000 },
+    Load { row: Row(18), generator: Generator::PerfTools, value_bytes: 100, records: 2_000_000 },
+    Load { row: Row(19), generator: Generator::PerfTools, value_bytes: 1024, records: 500_000 },
+    Load { row: Row(20), generator: Generator::Librdkafka, value_bytes: 100, records: 3_000_000 },
+    Load { row: Row(21), generator: Generator::Librdkafka, value_bytes: 1024, records: 600_000 },
 ];
 
 /// What a generator says of itself after it has moved `records`.
@@ -64,7 +64,9 @@ pub(crate) fn row(plan: &Plan, row: Row) -> Result<Vec<Sample>> {
             "built without the feature `librdkafka`, which takes a C compiler".to_owned(),
         ));
     }
-    let records = if plan.quick { load.records / 4 } else { load.records };
+    let records = if plan.quick { load.records / 2 } else { load.records };
+    // Each turn starts programs that take a second or more to get going.
+    let plan = &plan.with_at_most(if plan.quick { 2 } else { 5 });
     let bytes = records * load.value_bytes as u64;
     compare(plan, row, bytes, |broker, round| {
         let Some(broker) = broker else { return load.floor(plan, bytes) };

@@ -64,9 +64,14 @@ impl Plan {
         (0..count).map(rounds_of).collect()
     }
 
+    /// The same with no more rounds than these, for a row whose rounds take long.
+    pub(crate) fn with_at_most(&self, rounds: u32) -> Self {
+        Self { rounds: self.rounds.min(rounds), ..self.clone() }
+    }
+
     /// The rounds of a row that starts its brokers in each of them; they take long, so there are few.
     pub(crate) fn rounds_anew(&self) -> impl Iterator<Item = Round> {
-        let rounds = if self.quick { 1 } else { self.rounds.min(3) };
+        let rounds = if self.quick { 1 } else { self.rounds.min(2) };
         (1..=rounds).map(|number| Round { number, life: Life::Anew })
     }
 

@@ -86,8 +86,8 @@ fn measure(
     (floor, brokers): (Floor, Vec<Broker>),
 ) -> Result<Vec<Sample>> {
     let fsync = config.is_some();
-    let closed_loop = Duration::from_secs(if plan.quick { 2 } else { 5 });
-    let open_loop = Duration::from_secs(if plan.quick { 4 } else { 10 });
+    let closed_loop = Duration::from_secs(if plan.quick { 2 } else { 3 });
+    let open_loop = Duration::from_secs(if plan.quick { 4 } else { 8 });
     let mut samples = Vec::new();
     for round in sitting {
         for system in plan.order(round.number) {

@@ -7,7 +7,7 @@ use crate::error::{BenchError, Result};
 use crate::rows::Figures;
 use crate::rows::clients::{Action, Client, Job, run_worker};
 
-/// Sends or reads `records`. What it sends is preceded by no warm-up: its report would leave that out, the broker's CPU not.
+/// Sends or reads `records`, without a warm-up: its report would leave that out, the broker's CPU would not.
 pub(super) fn run(
     action: Action,
     address: SocketAddr,
