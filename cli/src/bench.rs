@@ -1,17 +1,19 @@
 //! `ottla bench`: a load for any Kafka broker, and what came of it.
 //!
-//! The load is `ottla_load`'s. This file makes the topic, shows progress, ends the run at Ctrl-C, and has the outcome told;
-//! what was created is deleted again.
+//! The load is `ottla_load`'s. This file puts together a topic, workers and their clocks, and has the outcome told. Whatever
+//! fails, the topic that was made for it is deleted, or the failure says that it stays.
 
 mod arguments;
 mod outcome;
+mod topic;
+mod watch;
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use ottla_client::{Client, ErrorCode, NewTopic, OffsetSpec, TopicInfo, TopicPartition};
-use ottla_load::{Leader, LoadError, Pace, ProducePlan, Run, Shape, Target, Window};
+use ottla_client::OffsetSpec;
+use ottla_load::{ConsumePlan, LoadError, Pace, ProducePlan, Run, Shape};
 use tokio::task::JoinSet;
 
 pub(crate) use self::arguments::BenchCommand;
@@ -20,62 +22,103 @@ use self::arguments::{
     Via,
 };
 use self::outcome::{Outcome, tell};
-use crate::cluster::connect;
+use self::topic::{BenchTopic, idle_connections};
+use self::watch::{Interrupt, watch};
 use crate::failure::Failure;
 use crate::progress::{Progress, Total};
 
-/// How often progress is shown.
-const PROGRESS_EVERY: Duration = Duration::from_millis(200);
-/// A new topic is there within this time, or something is wrong.
-const CREATION_PATIENCE: Duration = Duration::from_secs(30);
-/// A topic is filled by batches of this size …
-const FILL_BATCH_BYTES: usize = 256 << 10;
-/// … for no longer than this.
-const FILL_TIME_MAX: Duration = Duration::from_secs(3_600);
+/// A reader of `latency` takes at most this much at once.
+const LATENCY_FETCH_BYTES: usize = 1 << 20;
 
 /// Runs the command.
 pub(crate) async fn run(command: BenchCommand) -> Result<(), Failure> {
-    match command {
-        BenchCommand::Produce(arguments) => produce(&arguments).await,
-        BenchCommand::Consume(arguments) => consume(&arguments).await,
-        BenchCommand::Latency(arguments) => latency(&arguments).await,
-        BenchCommand::Mixed(arguments) => mixed(&arguments).await,
-    }
+    let load = match &command {
+        BenchCommand::Produce(arguments) => &arguments.load,
+        BenchCommand::Consume(arguments) => &arguments.load,
+        BenchCommand::Latency(arguments) => &arguments.load,
+        BenchCommand::Mixed(arguments) => &arguments.load,
+    };
+    let is_reader = matches!(command, BenchCommand::Consume(_));
+    let from = if is_reader { OffsetSpec::Earliest } else { OffsetSpec::Latest };
+    ottla_load::make_room_for(load.clients as usize);
+    let interrupt = Interrupt::listen();
+    let topic = BenchTopic::prepare(load, from, &interrupt).await?;
+    topic.warn_of_left_out(load.clients);
+    let measured = measure(&command, load, &topic, &interrupt).await;
+    let (outcomes, broken_off) = match measured {
+        Ok(measured) => measured,
+        Err(failure) => return Err(topic.delete_after(failure).await),
+    };
+    let stays = topic.delete(broken_off.is_some()).await;
+    tell(&outcomes, broken_off, interrupt.is_pressed(), stays, load.output)
 }
 
-async fn produce(arguments: &BenchProduceArguments) -> Result<(), Failure> {
-    let bench = Bench::prepare(&arguments.load, OffsetSpec::Latest).await?;
-    let plan = arguments.sending.plan(bench.target.clone(), arguments.load.clients);
-    let run = bench.start_clock();
+/// Runs the load; what each role did, and why it broke off, if it did.
+async fn measure(
+    command: &BenchCommand,
+    load: &LoadArguments,
+    topic: &BenchTopic,
+    interrupt: &Interrupt,
+) -> Result<(Vec<Outcome>, Option<LoadError>), Failure> {
+    if let BenchCommand::Consume(arguments) = command {
+        topic.fill(arguments, interrupt).await?;
+    }
+    let idle = interrupt.or(idle_connections(&topic.target, load.idle_connections)).await??;
+    let roles = match command {
+        BenchCommand::Produce(arguments) => produce(arguments, topic).await,
+        BenchCommand::Consume(arguments) => consume(arguments, topic),
+        BenchCommand::Latency(arguments) => latency(arguments, topic).await,
+        BenchCommand::Mixed(arguments) => mixed(arguments, topic).await,
+    };
+    let mut progress = Progress::start("measured", Total::Unknown, load.quiet);
+    let (runs, workers): (Vec<_>, Vec<_>) =
+        roles.into_iter().map(|role| ((role.name, role.run, role.wanted), role.workers)).unzip();
+    let clocks: Vec<&Arc<Run>> = runs.iter().map(|(_, run, _)| run).collect();
+    let all = async {
+        for workers in workers {
+            workers.join().await;
+        }
+    };
+    Run::begin(&clocks);
+    watch(&clocks, all, &mut progress, interrupt).await;
+    progress.clear();
+    drop(idle);
+    let broken_off = runs.iter().find_map(|(_, run, _)| run.take_failure());
+    let outcomes = runs.iter().map(|(name, run, wanted)| Outcome {
+        role: name,
+        tally: run.tally(),
+        measured: run.measured(),
+        wanted: *wanted,
+    });
+    Ok((outcomes.collect(), broken_off))
+}
+
+async fn produce(arguments: &BenchProduceArguments, topic: &BenchTopic) -> Vec<Role> {
+    let plan = arguments.sending.plan(topic.target.clone(), arguments.load.clients, arguments.via);
+    let run = Run::new(arguments.load.window());
     let workers = match arguments.via {
         Via::Raw => Workers::threads(&run, |run| ottla_load::produce(run, &plan)),
-        Via::Client => Workers::Tasks(ottla_load::produce_through_client(&run, &bench.client, &plan)),
+        Via::Client => {
+            Workers::tasks(&run, ottla_load::produce_through_client(&run, &topic.client, &plan).await)
+        }
     };
-    bench.finish(vec![Role { name: "produce", run, workers, wanted: arguments.sending.rate }]).await
+    vec![Role { name: "produce", run, workers, wanted: arguments.sending.rate }]
 }
 
-async fn consume(arguments: &BenchConsumeArguments) -> Result<(), Failure> {
-    let bench = Bench::prepare(&arguments.load, OffsetSpec::Earliest).await?;
-    if bench.is_new {
-        bench.fill(arguments).await?;
-    }
-    let plan = arguments.reading.plan(bench.target.clone(), arguments.load.clients, true);
-    let run = bench.start_clock();
+fn consume(arguments: &BenchConsumeArguments, topic: &BenchTopic) -> Vec<Role> {
+    let plan = arguments.reading.plan(topic.target.clone(), arguments.load.clients, true);
+    let run = Run::new(arguments.load.window());
     let workers = match arguments.via {
         Via::Raw => Workers::threads(&run, |run| ottla_load::consume(run, &plan)),
-        Via::Client => match ottla_load::consume_through_client(&run, &bench.client, &plan) {
-            Ok(tasks) => Workers::Tasks(tasks),
-            Err(error) => Workers::failed(&run, error),
-        },
+        Via::Client => Workers::tasks(&run, ottla_load::consume_through_client(&run, &topic.client, &plan)),
     };
-    bench.finish(vec![Role { name: "consume", run, workers, wanted: None }]).await
+    vec![Role { name: "consume", run, workers, wanted: None }]
 }
 
-async fn latency(arguments: &BenchLatencyArguments) -> Result<(), Failure> {
-    let bench = Bench::prepare(&arguments.load, OffsetSpec::Latest).await?;
-    let clients = arguments.load.clients;
+async fn latency(arguments: &BenchLatencyArguments, topic: &BenchTopic) -> Vec<Role> {
+    let clients = arguments.load.clients as usize;
     let sending = ProducePlan {
-        target: bench.target.clone(),
+        target: topic.target.clone(),
         shape: Shape {
             record_bytes: arguments.record_size,
             keys: 0,
@@ -84,38 +127,51 @@ async fn latency(arguments: &BenchLatencyArguments) -> Result<(), Failure> {
             compression: ottla_client::Compression::None,
             repeated_percent: 0,
         },
-        clients: clients as usize,
+        clients,
         acks: arguments.acks.into(),
         pace: Pace::Open { records_per_second: f64::from(arguments.rate) },
         linger: Duration::ZERO,
+        bytes_max: None,
     };
-    let reading = ottla_load::ConsumePlan {
-        target: bench.target.clone(),
-        clients: clients as usize,
-        fetch_bytes: 1 << 20,
+    let reading = ConsumePlan {
+        target: topic.target.clone(),
+        clients,
+        fetch_bytes: LATENCY_FETCH_BYTES.max(2 * arguments.record_size.largest()),
         verify: false,
         again: false,
     };
-    let run = bench.start_clock();
-    let workers = Workers::threads(&run, |run| ottla_load::end_to_end(run, &sending, &reading));
-    bench.finish(vec![Role { name: "end to end", run, workers, wanted: Some(arguments.rate) }]).await
+    let run = Run::new(arguments.load.window());
+    let workers = match arguments.via {
+        Via::Raw => Workers::threads(&run, |run| ottla_load::end_to_end(run, &sending, &reading)),
+        Via::Client => {
+            let tasks = ottla_load::end_to_end_through_client(&run, &topic.client, &sending, &reading);
+            Workers::tasks(&run, tasks.await)
+        }
+    };
+    vec![Role { name: "end to end", run, workers, wanted: Some(arguments.rate) }]
 }
 
-async fn mixed(arguments: &BenchMixedArguments) -> Result<(), Failure> {
-    let bench = Bench::prepare(&arguments.load, OffsetSpec::Latest).await?;
+async fn mixed(arguments: &BenchMixedArguments, topic: &BenchTopic) -> Vec<Role> {
     let clients = arguments.load.clients;
-    let sending = arguments.sending.plan(bench.target.clone(), clients);
-    let reading = arguments.reading.plan(bench.target.clone(), clients, false);
-    let (produce_run, consume_run) = (bench.start_clock(), bench.start_clock());
-    let consumers = Workers::threads(&consume_run, |run| ottla_load::consume(run, &reading));
-    let producers = Workers::threads(&produce_run, |run| ottla_load::produce(run, &sending));
-    let wanted = arguments.sending.rate;
-    bench
-        .finish(vec![
-            Role { name: "produce", run: produce_run, workers: producers, wanted },
-            Role { name: "consume", run: consume_run, workers: consumers, wanted: None },
-        ])
-        .await
+    let sending = arguments.sending.plan(topic.target.clone(), clients, arguments.via);
+    let reading = arguments.reading.plan(topic.target.clone(), clients, false);
+    let window = arguments.load.window();
+    let (produce_run, consume_run) = (Run::new(window), Run::new(window));
+    let (consumers, producers) = match arguments.via {
+        Via::Raw => (
+            Workers::threads(&consume_run, |run| ottla_load::consume(run, &reading)),
+            Workers::threads(&produce_run, |run| ottla_load::produce(run, &sending)),
+        ),
+        Via::Client => {
+            let consumers = ottla_load::consume_through_client(&consume_run, &topic.client, &reading);
+            let producers = ottla_load::produce_through_client(&produce_run, &topic.client, &sending).await;
+            (Workers::tasks(&consume_run, consumers), Workers::tasks(&produce_run, producers))
+        }
+    };
+    vec![
+        Role { name: "produce", run: produce_run, workers: producers, wanted: arguments.sending.rate },
+        Role { name: "consume", run: consume_run, workers: consumers, wanted: None },
+    ]
 }
 
 /// Those who send or read.
@@ -126,20 +182,25 @@ enum Workers {
 }
 
 impl Workers {
-    /// Starts threads; when they cannot be started the run has failed and there are none.
+    /// Connects threads; when they cannot be started the run has failed and there are none.
     fn threads(
         run: &Arc<Run>,
-        start: impl FnOnce(&Arc<Run>) -> ottla_load::Result<Vec<JoinHandle<()>>>,
+        connect: impl FnOnce(&Arc<Run>) -> ottla_load::Result<Vec<JoinHandle<()>>>,
     ) -> Workers {
-        match start(run) {
-            Ok(threads) => Workers::Threads(threads),
-            Err(error) => Workers::failed(run, error),
-        }
+        let threads = connect(run).unwrap_or_else(|error| {
+            run.fail(error);
+            Vec::new()
+        });
+        Workers::Threads(threads)
     }
 
-    fn failed(run: &Arc<Run>, error: LoadError) -> Workers {
-        run.fail(error);
-        Workers::Threads(Vec::new())
+    /// The same for tasks.
+    fn tasks(run: &Arc<Run>, tasks: ottla_load::Result<JoinSet<()>>) -> Workers {
+        let tasks = tasks.unwrap_or_else(|error| {
+            run.fail(error);
+            JoinSet::new()
+        });
+        Workers::Tasks(tasks)
     }
 
     async fn join(self) {
@@ -161,169 +222,4 @@ struct Role {
     run: Arc<Run>,
     workers: Workers,
     wanted: Option<u32>,
-}
-
-/// A topic to load, and everything around it.
-struct Bench<'a> {
-    arguments: &'a LoadArguments,
-    client: Client,
-    target: Target,
-    is_new: bool,
-    idle: Box<dyn std::any::Any>,
-}
-
-impl<'a> Bench<'a> {
-    /// Finds or makes the topic; consumers begin where `from` says.
-    async fn prepare(arguments: &'a LoadArguments, from: OffsetSpec) -> Result<Self, Failure> {
-        let client = connect(&arguments.cluster).await?;
-        let (info, is_new) = find_or_create(&client, arguments).await?;
-        let target = target(&client, &info, from).await?;
-        let address = &target.leaders[0].address;
-        let idle = ottla_load::idle_connections(address, arguments.idle_connections);
-        let idle = Box::new(idle.map_err(|error| Failure::new(error.to_string()))?);
-        Ok(Bench { arguments, client, target, is_new, idle })
-    }
-
-    fn start_clock(&self) -> Arc<Run> {
-        Run::new(self.arguments.window())
-    }
-
-    /// Writes to the topic until it holds what the arguments say.
-    async fn fill(&self, arguments: &BenchConsumeArguments) -> Result<(), Failure> {
-        let plan = ProducePlan {
-            target: self.target.clone(),
-            shape: Shape {
-                record_bytes: arguments.record_size,
-                keys: 0,
-                batch_bytes: FILL_BATCH_BYTES.max(arguments.record_size.largest()),
-                records_per_batch: usize::MAX,
-                compression: ottla_client::Compression::None,
-                repeated_percent: 0,
-            },
-            clients: 1,
-            acks: ottla_client::Acks::All,
-            pace: Pace::Closed { in_flight: 5 },
-            linger: Duration::ZERO,
-        };
-        let run = Run::new(Window { warm_up: Duration::ZERO, measured: FILL_TIME_MAX });
-        let workers = Workers::threads(&run, |run| ottla_load::produce(run, &plan));
-        let mut progress = Progress::start("filled", Total::Bytes(arguments.fill), self.arguments.quiet);
-        let filled = watch(&[&run], workers.join(), &mut progress, Some(arguments.fill)).await;
-        progress.finish("");
-        match run.take_failure() {
-            Some(error) => Err(Failure::new(error.to_string())),
-            None if filled => Ok(()),
-            None => Err(Failure::new("stopped before anything was measured")),
-        }
-    }
-
-    /// Waits for the end, tells what came of it, and cleans up.
-    async fn finish(self, roles: Vec<Role>) -> Result<(), Failure> {
-        let mut progress = Progress::start("measured", Total::Unknown, self.arguments.quiet);
-        let (runs, workers): (Vec<_>, Vec<_>) =
-            roles.into_iter().map(|role| ((role.name, role.run, role.wanted), role.workers)).unzip();
-        let clocks: Vec<&Arc<Run>> = runs.iter().map(|(_, run, _)| run).collect();
-        let all = async {
-            for workers in workers {
-                workers.join().await;
-            }
-        };
-        watch(&clocks, all, &mut progress, None).await;
-        progress.clear();
-        let broken_off = runs.iter().find_map(|(_, run, _)| run.take_failure());
-        let outcomes = runs.iter().map(|(name, run, wanted)| Outcome {
-            role: name,
-            tally: run.tally(),
-            measured: run.measured(),
-            wanted: *wanted,
-        });
-        let outcomes: Vec<Outcome> = outcomes.collect();
-        drop(self.idle);
-        if self.is_new && !self.arguments.keep {
-            let deleted = self.client.admin().delete_topic(&self.target.topic).await;
-            // After a broken run there may be no broker left to tell.
-            if let (Err(error), None) = (deleted, &broken_off) {
-                eprintln!("ottla: {} stays: {error}", self.target.topic);
-            }
-        }
-        tell(&outcomes, broken_off, self.arguments.output)
-    }
-}
-
-/// Shows progress until the workers are done. Ctrl-C ends the runs, and so do `bytes` or the failure of one of them.
-/// Whether `bytes` were reached.
-async fn watch(
-    runs: &[&Arc<Run>],
-    workers: impl Future<Output = ()>,
-    progress: &mut Progress,
-    bytes: Option<u64>,
-) -> bool {
-    let mut tick = tokio::time::interval(PROGRESS_EVERY);
-    let mut workers = std::pin::pin!(workers);
-    let mut shown = 0;
-    let mut reached = false;
-    loop {
-        tokio::select! {
-            () = &mut workers => return reached,
-            _ = tokio::signal::ctrl_c() => runs.iter().for_each(|run| run.stop()),
-            _ = tick.tick() => {}
-        }
-        let (mut records, mut sum) = (0, 0);
-        for tally in runs.iter().map(|run| run.tally()) {
-            records += tally.records;
-            sum += tally.bytes;
-        }
-        progress.advance_to(records, sum, sum - shown);
-        shown = sum;
-        reached |= bytes.is_some_and(|bytes| sum >= bytes);
-        if reached || runs.iter().any(|run| run.is_stopped()) {
-            runs.iter().for_each(|run| run.stop());
-        }
-    }
-}
-
-/// The topic, and whether it was made for this.
-async fn find_or_create(client: &Client, arguments: &LoadArguments) -> Result<(TopicInfo, bool), Failure> {
-    match client.topic(&arguments.topic).await {
-        Ok(info) => return Ok((info, false)),
-        Err(error) if error.code() == Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION) => {}
-        Err(error) => return Err(error.into()),
-    }
-    let topic = NewTopic::new(&arguments.topic).partitions(arguments.partitions);
-    let set = arguments.set.iter();
-    client.admin().create_topic(set.fold(topic, |topic, (key, value)| topic.config(key, value))).await?;
-    let deadline = Instant::now() + CREATION_PATIENCE;
-    loop {
-        let found = client.topic(&arguments.topic).await;
-        match found {
-            Ok(info) if info.partitions.iter().all(|partition| partition.leader.is_some()) => {
-                return Ok((info, true));
-            }
-            Ok(_) | Err(_) if Instant::now() < deadline => tokio::time::sleep(PROGRESS_EVERY).await,
-            Ok(info) => return Err(Failure::new(format!("{} has partitions without a leader", info.name))),
-            Err(error) => return Err(error.into()),
-        }
-    }
-}
-
-/// Who leads each partition, and where it begins or ends.
-async fn target(client: &Client, info: &TopicInfo, from: OffsetSpec) -> Result<Target, Failure> {
-    let partition = |index| TopicPartition::new(info.name.clone(), index);
-    let wanted = info.partitions.iter().map(|info| (partition(info.index), from));
-    let offsets = client.admin().list_offsets(&wanted.collect::<Vec<_>>()).await?;
-    let brokers = client.brokers();
-    let mut leaders = Vec::new();
-    for (partition, offset) in offsets {
-        let offset = offset?.offset.map_or(0, |offset| offset.get());
-        let led = info.partitions.iter().find(|info| info.index == partition.partition);
-        let leader = led.and_then(|led| brokers.iter().find(|broker| Some(broker.id) == led.leader));
-        let leader =
-            leader.ok_or_else(|| Failure::new(format!("{partition} has no leader now; try again")))?;
-        leaders.push(Leader {
-            partition: partition.partition.get(),
-            address: leader.address.to_string(),
-            from: offset,
-        });
-    }
-    Ok(Target { topic: info.name.to_string(), leaders })
 }

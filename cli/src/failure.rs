@@ -34,6 +34,11 @@ impl Failure {
         Failure { message: message.into(), kind: Kind::Usage }
     }
 
+    /// The same failure with something more to say.
+    pub(crate) fn with(self, more: &str) -> Self {
+        Failure { message: format!("{}; {more}", self.message), ..self }
+    }
+
     /// Reading or writing a file (or standard output) failed.
     pub(crate) fn io(what: impl fmt::Display, error: &io::Error) -> Self {
         let kind = if error.kind() == io::ErrorKind::BrokenPipe { Kind::Quiet } else { Kind::Failed };
@@ -98,7 +103,8 @@ fn advice(error: &ClientError) -> &'static str {
     }
 }
 
-fn advice_on_code(code: ErrorCode) -> &'static str {
+/// What to do next about what a broker said.
+pub(crate) fn advice_on_code(code: ErrorCode) -> &'static str {
     match code {
         ErrorCode::UNKNOWN_TOPIC_OR_PARTITION => "see which exist: ottla topic list",
         ErrorCode::TOPIC_ALREADY_EXISTS => "use --if-not-exists if that is fine",

@@ -35,6 +35,7 @@ pub(crate) struct Progress {
     last_line: Instant,
     records: u64,
     bytes: u64,
+    note: &'static str,
 }
 
 impl Progress {
@@ -44,7 +45,23 @@ impl Progress {
         let bar = (is_terminal && !quiet).then(|| bar(total));
         let now = Instant::now();
         let plain = !is_terminal && !quiet;
-        Progress { verb, bar, plain, quiet, total, started: now, last_line: now, records: 0, bytes: 0 }
+        Progress {
+            verb,
+            bar,
+            plain,
+            quiet,
+            total,
+            started: now,
+            last_line: now,
+            records: 0,
+            bytes: 0,
+            note: "",
+        }
+    }
+
+    /// What to say beside the figures from now on.
+    pub(crate) fn note(&mut self, note: &'static str) {
+        self.note = note;
     }
 
     /// So many records and bytes by now; `done` is how much of the total came with the last of them.
@@ -66,7 +83,8 @@ impl Progress {
     fn rates(&self) -> String {
         let seconds = self.started.elapsed().as_secs_f64().max(1e-3);
         let records = (self.records as f64 / seconds) as u64;
-        format!("{} records/s, {:.1} MB/s", grouped(records), self.bytes as f64 / seconds / 1e6)
+        let note = if self.note.is_empty() { String::new() } else { format!("  ({})", self.note) };
+        format!("{} records/s, {:.1} MB/s{note}", grouped(records), self.bytes as f64 / seconds / 1e6)
     }
 
     /// Takes the bar away; the sum of it all is told elsewhere.

@@ -3,6 +3,8 @@
 
 #[path = "commands/bench.rs"]
 mod bench;
+#[path = "commands/bench_stall.rs"]
+mod bench_stall;
 #[path = "cluster/mod.rs"]
 mod cluster;
 #[path = "commands/consume_group.rs"]

@@ -8,126 +8,66 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use bytes::Bytes;
-use ottla_protocol::codec::{FetchRecords, Str};
-use ottla_protocol::messages::fetch::{FetchPartition, FetchRequest, FetchTopic, PartitionData};
+use ottla_protocol::codec::FetchRecords;
+use ottla_protocol::messages::fetch::PartitionData;
 use ottla_protocol::records::{BatchError, BatchHeader, Rules, ValidBatch};
 
 use crate::error::{LoadError, Result};
 use crate::plan::ConsumePlan;
 use crate::produce::{sleep_until, spawn};
+use crate::reader::Reader;
 use crate::run::Run;
-use crate::wire::{Wire, request};
 
-/// The newest rigid version.
-pub(crate) const FETCH_VERSION: i16 = 11;
-/// How long the broker may wait for something to read; also how late a run may end.
-const WAIT_MS: i32 = 100;
-
-/// A partition and where it is read next.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Position {
-    pub(crate) partition: i32,
-    pub(crate) next: i64,
-}
-
-/// Starts the consumers of `plan`; the threads end with the run.
+/// Connects the consumers of `plan`; they begin and end with the run.
 ///
 /// # Errors
 /// When a connection cannot be made.
 pub fn consume(run: &Arc<Run>, plan: &ConsumePlan) -> Result<Vec<JoinHandle<()>>> {
-    let readers = (0..plan.clients).map(|index| Reader::connect(plan, index)).collect::<Result<Vec<_>>>()?;
+    let readers = (0..plan.clients).map(|index| Reader::connect(run, plan, index));
+    let readers = readers.collect::<Result<Vec<_>>>()?;
     let start = |reader: Reader| {
-        let run = Arc::clone(run);
-        spawn("load-fetch", move || run.note(reader.read(&run)))
+        let (run, plan) = (Arc::clone(run), plan.clone());
+        spawn("load-fetch", move || run.note(read(reader, &run, &plan)))
     };
     readers.into_iter().map(start).collect()
 }
 
-#[derive(Debug)]
-struct Reader {
-    wire: Wire,
-    plan: ConsumePlan,
-    positions: Vec<Position>,
-}
-
-impl Reader {
-    fn connect(plan: &ConsumePlan, index: usize) -> Result<Reader> {
-        let (address, leaders) = plan.target.share(index, plan.clients);
-        let positions =
-            leaders.iter().map(|leader| Position { partition: leader.partition, next: leader.from });
-        Ok(Reader { wire: Wire::open(address)?, positions: positions.collect(), plan: plan.clone() })
-    }
-
-    fn read(mut self, run: &Run) -> Result<()> {
-        let tally = run.new_tally();
-        sleep_until(run, run.starts());
-        loop {
-            let asked = Instant::now();
-            if run.is_over(asked) {
-                return Ok(());
-            }
-            let mut counted = Counted::default();
-            let topic = &self.plan.target.topic;
-            let answers = fetch(&mut self.wire, topic, &self.positions, self.plan.fetch_bytes)?;
-            for answer in answers {
-                counted.add(self.take(&answer)?);
-            }
-            // A response is filled in the order of the request: nobody shall always be last.
-            self.positions.rotate_left(1);
-            let now = Instant::now();
-            let mut tally = tally.lock();
-            if run.counts(now) {
-                tally.carried(counted.records, counted.bytes);
-            }
-            if run.counts(asked) {
-                tally.took(now.duration_since(asked));
-            }
+fn read(mut reader: Reader, run: &Run, plan: &ConsumePlan) -> Result<()> {
+    let tally = run.new_tally();
+    sleep_until(run, run.starts());
+    loop {
+        let asked = Instant::now();
+        if run.is_over(asked) {
+            return Ok(());
         }
-    }
-
-    /// Counts what one partition brought and moves its position.
-    fn take(&mut self, answer: &PartitionData) -> Result<Counted> {
-        let records = records_of(answer)?;
-        let (partition, again) = (answer.partition_index, self.plan.again);
-        let counted = count(partition, &records, self.plan.verify)?;
-        if let Some(position) = self.positions.iter_mut().find(|position| position.partition == partition) {
-            position.next = counted.next.unwrap_or(position.next);
-            if again && position.next >= answer.high_watermark {
-                position.next = answer.log_start_offset.max(0);
-            }
+        if run.counts(asked) {
+            tally.lock().awaited += 1;
         }
-        Ok(counted)
+        let mut counted = Counted::default();
+        for answer in reader.fetch()? {
+            counted.add(take(&mut reader, &answer, plan)?);
+        }
+        let now = Instant::now();
+        let mut tally = tally.lock();
+        if run.counts(now) {
+            tally.carried(counted.records, counted.bytes);
+        }
+        if run.counts(asked) {
+            tally.took(now.duration_since(asked));
+        }
     }
 }
 
-/// Fetches from these positions.
-pub(crate) fn fetch(
-    wire: &mut Wire,
-    topic: &str,
-    positions: &[Position],
-    bytes_max: usize,
-) -> Result<Vec<PartitionData>> {
-    let bytes_max = i32::try_from(bytes_max).unwrap_or(i32::MAX);
-    let partition = |position: &Position| FetchPartition {
-        partition: position.partition,
-        fetch_offset: position.next,
-        partition_max_bytes: bytes_max,
-        ..Default::default()
-    };
-    let partitions = positions.iter().map(partition).collect();
-    let fetch = FetchRequest {
-        max_wait_ms: WAIT_MS,
-        min_bytes: 1,
-        max_bytes: bytes_max,
-        topics: vec![FetchTopic { topic: Str::from(topic), partitions, ..Default::default() }],
-        ..Default::default()
-    };
-    wire.send(&request(FETCH_VERSION, fetch)?)?;
-    let response = wire.answer::<FetchRequest>(FETCH_VERSION)?;
-    if response.error_code.is_error() {
-        return Err(LoadError::Refused { request: "Fetch", code: response.error_code });
+/// Counts what one partition brought and moves its position.
+fn take(reader: &mut Reader, answer: &PartitionData, plan: &ConsumePlan) -> Result<Counted> {
+    let records = records_of(answer)?;
+    let partition = answer.partition_index;
+    let counted = count(partition, &records, plan.verify)?;
+    if let Some(next) = counted.next {
+        let is_end = plan.again && next >= answer.high_watermark;
+        reader.advance(partition, if is_end { answer.log_start_offset.max(0) } else { next });
     }
-    Ok(response.responses.into_iter().flat_map(|topic| topic.partitions).collect())
+    Ok(counted)
 }
 
 /// The record batches of an answer.

@@ -14,7 +14,7 @@ pub type Result<T, E = LoadError> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// No connection.
-    #[error("cannot connect to {address}: {error}")]
+    #[error("cannot connect to {address}: {}", plain(error))]
     Connect {
         /// Whom to.
         address: String,
@@ -22,7 +22,7 @@ pub enum LoadError {
         error: io::Error,
     },
     /// The broker hung up or said nothing for too long.
-    #[error("{address} broke off: {error}")]
+    #[error("{address} broke off: {}", plain(error))]
     Broken {
         /// Who.
         address: String,
@@ -30,7 +30,7 @@ pub enum LoadError {
         error: io::Error,
     },
     /// The broker answered with an error.
-    #[error("{request} was refused with {}: {}", code.name(), code.sentence())]
+    #[error("{request} was refused with {}: {}", code.name(), code.sentence().trim_end_matches('.'))]
     Refused {
         /// Which request.
         request: &'static str,
@@ -56,4 +56,28 @@ pub enum LoadError {
     /// The plan cannot be carried out.
     #[error("{0}")]
     Plan(String),
+}
+
+/// An I/O error without the number that the operating system gives it.
+fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_told_without_the_systems_numbers_and_without_a_full_stop() {
+        let connect =
+            LoadError::Connect { address: "b:9092".to_owned(), error: io::Error::from_raw_os_error(24) };
+        assert_eq!(connect.to_string(), "cannot connect to b:9092: Too many open files");
+        let refused = LoadError::Refused { request: "Produce", code: ErrorCode::MESSAGE_TOO_LARGE };
+        let told = refused.to_string();
+        assert!(
+            told.starts_with("Produce was refused with MESSAGE_TOO_LARGE: ") && !told.ends_with('.'),
+            "{told}"
+        );
+    }
 }

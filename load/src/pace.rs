@@ -40,8 +40,13 @@ impl Schedule {
         self.first + Duration::from_secs_f64(self.gap * number as f64)
     }
 
+    /// How many requests are due in `[from, to)`.
+    pub(crate) fn due_between(&self, from: Instant, to: Instant) -> u64 {
+        self.due_before(to).saturating_sub(self.due_before(from))
+    }
+
     /// How many requests are due before `at`.
-    pub(crate) fn due_before(&self, at: Instant) -> u64 {
+    fn due_before(&self, at: Instant) -> u64 {
         (at.saturating_duration_since(self.first).as_secs_f64() / self.gap).ceil() as u64
     }
 }
@@ -61,5 +66,8 @@ mod tests {
         let schedule = Schedule::new(start, 1_000.0, 1, 4);
         assert_eq!(schedule.due_before(start), 0);
         assert_eq!(schedule.due_before(start + Duration::from_millis(9)), 2);
+        let (from, to) = (start + Duration::from_millis(5), start + Duration::from_millis(10));
+        assert_eq!(schedule.due_between(from, to), 2);
+        assert_eq!(schedule.due_between(to, from), 0);
     }
 }

@@ -25,6 +25,11 @@ impl RecordSize {
         self.from + (random % (self.to - self.from + 1) as u64) as usize
     }
 
+    /// The smallest.
+    pub fn smallest(self) -> usize {
+        self.from
+    }
+
     /// The largest.
     pub fn largest(self) -> usize {
         self.to
@@ -66,15 +71,46 @@ pub struct Target {
     pub topic: String,
     /// Its partitions; at least one.
     pub leaders: Vec<Leader>,
+    /// A broker that says nothing for so long is dead.
+    pub patience: Duration,
 }
 
 impl Target {
-    /// The partitions of client `index` of `clients`, all with one leader: a raw connection speaks to one broker. Clients
-    /// beyond the partitions share them.
+    /// How many brokers lead partitions. A raw client speaks to one of them: fewer clients leave some out.
+    pub fn brokers_count(&self) -> usize {
+        self.addresses().len()
+    }
+
+    /// The leaders' addresses, each once.
+    fn addresses(&self) -> Vec<&str> {
+        let mut addresses: Vec<&str> = Vec::new();
+        for leader in &self.leaders {
+            if !addresses.contains(&leader.address.as_str()) {
+                addresses.push(&leader.address);
+            }
+        }
+        addresses
+    }
+
+    /// Those of `clients` that read partitions which no other of them reads: all that is read is read once.
+    pub(crate) fn only_readers(&self, clients: usize) -> impl Iterator<Item = usize> + '_ {
+        let mut seen = std::collections::BTreeSet::new();
+        (0..clients).filter(move |index| {
+            let (_, own) = self.share(*index, clients);
+            own.first().is_some_and(|leader| seen.insert(leader.partition))
+        })
+    }
+
+    /// The partitions of client `index` of `clients`, all with one leader: a raw connection speaks to one broker. Brokers
+    /// take turns, and so do the partitions of each; clients beyond the partitions share them.
     pub(crate) fn share(&self, index: usize, clients: usize) -> (&str, Vec<&Leader>) {
-        let first = &self.leaders[index % self.leaders.len()];
-        let own = self.leaders.iter().skip(index % self.leaders.len()).step_by(clients.max(1));
-        (&first.address, own.filter(|leader| leader.address == first.address).collect())
+        let addresses = self.addresses();
+        let turn = index % addresses.len();
+        let led: Vec<&Leader> =
+            self.leaders.iter().filter(|leader| leader.address == addresses[turn]).collect();
+        let (place, of) =
+            (index / addresses.len(), (clients.max(index + 1) - turn).div_ceil(addresses.len()));
+        (addresses[turn], led.iter().skip(place % led.len()).step_by(of).copied().collect())
     }
 }
 
@@ -102,6 +138,8 @@ pub struct ProducePlan {
     pub pace: Pace,
     /// How long a batch may wait for more records; only through the client.
     pub linger: Duration,
+    /// Stop after so many bytes of batches, all clients together; only on raw connections.
+    pub bytes_max: Option<u64>,
 }
 
 /// A load of consumers.
@@ -125,15 +163,30 @@ mod tests {
 
     #[test]
     fn clients_share_the_partitions_and_none_is_left_out() {
-        let leader = |partition| Leader { partition, address: format!("b{}:9092", partition % 2), from: 0 };
-        let target = Target { topic: "t".to_owned(), leaders: (0..6).map(leader).collect() };
-        let share = |index, clients| {
-            let (address, leaders) = target.share(index, clients);
-            (address, leaders.iter().map(|leader| leader.partition).collect::<Vec<_>>())
-        };
-        assert_eq!(share(0, 2), ("b0:9092", vec![0, 2, 4]));
-        assert_eq!(share(1, 2), ("b1:9092", vec![1, 3, 5]));
-        assert_eq!(share(7, 8), ("b1:9092", vec![1]));
+        for (partitions, brokers) in [(6, 2), (6, 1), (7, 3), (1, 1), (5, 5), (100, 3)] {
+            let leader =
+                |partition| Leader { partition, address: format!("b{}:9092", partition % brokers), from: 0 };
+            let leaders = (0..partitions).map(leader).collect();
+            let target = Target { topic: "t".to_owned(), leaders, patience: Duration::ZERO };
+            assert_eq!(target.brokers_count(), brokers as usize);
+            for clients in brokers as usize..20 {
+                let mut seen = std::collections::BTreeMap::new();
+                for client in 0..clients {
+                    let (address, own) = target.share(client, clients);
+                    assert!(!own.is_empty() && own.iter().all(|leader| leader.address == address));
+                    own.iter().for_each(|leader| *seen.entry(leader.partition).or_insert(0) += 1);
+                }
+                assert_eq!(seen.len(), partitions as usize, "{clients} clients, {brokers} brokers");
+                let once: Vec<i32> = target
+                    .only_readers(clients)
+                    .flat_map(|client| target.share(client, clients).1)
+                    .map(|leader| leader.partition)
+                    .collect();
+                assert_eq!(once.len(), partitions as usize, "each is read once");
+                let shared = seen.values().any(|times| *times > 1);
+                assert!(!shared || clients > partitions as usize / brokers as usize, "{clients}: {seen:?}");
+            }
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Produce requests laid out ahead, so that sending one is a write and nothing else.
 //!
-//! A generator cycles through a few different ones; only the partition is patched in before each send. Values are
-//! noise from a seed, so that nothing can be guessed, but for the share that is to be compressible.
+//! All clients of a load cycle through the same few: only the head is each client's own, with the partition patched in before
+//! each send. Values are noise from a seed, so that nothing can be guessed, but for the share that is to be compressible.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -18,27 +18,26 @@ use crate::wire::request;
 
 /// The newest rigid version: nothing follows the records, so the partition is found by counting from the end.
 pub(crate) const PRODUCE_VERSION: i16 = 8;
-/// Different batches that a generator cycles through.
-const DISTINCT: u64 = 16;
+/// Different batches that a load cycles through …
+const DISTINCT: usize = 16;
+/// … or fewer, if they would take more memory than this.
+const DISTINCT_BYTES_MAX: usize = 256 << 20;
 /// How long the broker may wait for replicas.
 const TIMEOUT_MS: i32 = 30_000;
 
 /// One request.
 #[derive(Debug, Clone)]
 pub(crate) struct Prepared {
-    frame: Vec<u8>,
-    partition_at: usize,
+    head: Bytes,
+    batch: Bytes,
     /// Records in its batch.
     pub(crate) records: u64,
-    /// Bytes of its batch.
-    pub(crate) bytes: u64,
 }
 
 impl Prepared {
     /// A request with this batch.
     pub(crate) fn new(topic: &str, acks: Acks, batch: Bytes, records: u64) -> Result<Self> {
-        let bytes = batch.len();
-        let partition_data = vec![PartitionProduceData { index: 0, records: Some(batch) }];
+        let partition_data = vec![PartitionProduceData { index: 0, records: Some(batch.clone()) }];
         let topic_data = vec![TopicProduceData { name: topic.into(), partition_data }];
         let acks = match acks {
             Acks::None => 0,
@@ -46,27 +45,36 @@ impl Prepared {
             Acks::All => -1,
         };
         let produce = ProduceRequest { acks, timeout_ms: TIMEOUT_MS, topic_data, ..Default::default() };
-        let frame = Vec::from(request(PRODUCE_VERSION, produce)?);
-        // Before the records stand their length and the partition, four bytes each.
-        let partition_at = frame.len() - bytes - 8;
-        Ok(Self { frame, partition_at, records, bytes: bytes as u64 })
+        let frame = request(PRODUCE_VERSION, produce)?;
+        let head = Bytes::copy_from_slice(&frame[..frame.len() - batch.len()]);
+        Ok(Self { head, batch, records })
     }
 
-    /// The frame for this partition.
-    pub(crate) fn addressed_to(&mut self, partition: i32) -> &[u8] {
-        self.frame[self.partition_at..self.partition_at + 4].copy_from_slice(&partition.to_be_bytes());
-        &self.frame
+    /// Bytes of its batch.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.batch.len() as u64
+    }
+
+    /// The frame for this partition: its head, built in `head`, and the rest.
+    pub(crate) fn addressed_to(&self, partition: i32, head: &mut Vec<u8>) -> &[u8] {
+        head.clear();
+        head.extend_from_slice(&self.head);
+        // The head ends with the partition and the length of the records, four bytes each.
+        let at = head.len() - 8;
+        head[at..at + 4].copy_from_slice(&partition.to_be_bytes());
+        &self.batch
     }
 }
 
-/// Lays out what one client cycles through.
-pub(crate) fn prepare(topic: &str, acks: Acks, shape: &Shape, client: usize) -> Result<Vec<Prepared>> {
-    let mut noise = SmallRng::seed_from_u64(client as u64);
+/// Lays out what the clients of a load cycle through.
+pub(crate) fn prepare(topic: &str, acks: Acks, shape: &Shape) -> Result<Vec<Prepared>> {
+    let mut noise = SmallRng::seed_from_u64(0);
+    let distinct = (DISTINCT_BYTES_MAX / shape.batch_bytes.max(1)).clamp(1, DISTINCT);
     let one = |_| {
         let (batch, records) = batch(shape, &mut noise)?;
         Prepared::new(topic, acks, batch, records)
     };
-    (0..DISTINCT).map(one).collect()
+    (0..distinct).map(one).collect()
 }
 
 /// A batch of as many records as fit, at least one.
@@ -131,10 +139,13 @@ mod tests {
 
     #[test]
     fn a_prepared_request_is_a_produce_request_to_the_partition_it_is_sent_to() {
-        let mut all = prepare("load", Acks::All, &SHAPE, 3).unwrap();
-        let (records, bytes) = (all[0].records, all[0].bytes);
+        let all = prepare("load", Acks::All, &SHAPE).unwrap();
+        let (records, bytes) = (all[0].records, all[0].bytes());
         assert!(bytes <= 4_096 && bytes > 3_900 - 150);
-        let frame = Bytes::copy_from_slice(&all[0].addressed_to(7)[4..]);
+        let mut frame = Vec::new();
+        let rest = all[0].addressed_to(7, &mut frame);
+        frame.extend_from_slice(rest);
+        let frame = Bytes::from(frame).slice(4..);
         let (header, body) = decode_request_header(frame).unwrap();
         let request: ProduceRequest = decode_request(body, header.api_version).unwrap();
         let partition = &request.topic_data[0].partition_data[0];

@@ -4,6 +4,7 @@
 //! loop as many tokens go round as requests may be in flight. With `acks` 0 there is no answer: what counts is the write.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -21,9 +22,12 @@ use crate::run::Run;
 use crate::tally::Tally;
 use crate::wire::Wire;
 
-/// An open loop remembers so many requests that wait for an answer; beyond it the sender falls behind its schedule, which
-/// the latencies then show.
+/// A client of an open loop remembers so many requests that wait for an answer; beyond it the sender falls behind its
+/// schedule, which the latencies then show.
 const WAITING_MAX: usize = 1 << 14;
+/// All clients together remember no more than this, but each a few: it is memory.
+const WAITING_OF_ALL_MAX: usize = 1 << 20;
+const WAITING_MIN: usize = 64;
 /// The stack of a thread: there may be thousands.
 const STACK_BYTES: usize = 256 << 10;
 /// A sleep is broken into pieces, so that an interrupted run ends soon.
@@ -37,16 +41,28 @@ struct Sent {
     bytes: u64,
 }
 
-/// Starts the producers of `plan`; the threads end with the run.
+/// Connects the producers of `plan`; they begin and end with the run.
 ///
 /// # Errors
 /// When a connection cannot be made or the plan makes no sense.
 pub fn produce(run: &Arc<Run>, plan: &ProducePlan) -> Result<Vec<JoinHandle<()>>> {
-    let clients = (0..plan.clients).map(|index| Client::connect(plan, index));
-    let clients = clients.collect::<Result<Vec<_>>>()?;
+    let requests: Arc<[Prepared]> = prepare(&plan.target.topic, plan.acks, &plan.shape)?.into();
+    let sent_bytes = Arc::new(AtomicU64::new(0));
+    let connect = |index| {
+        let (address, leaders) = plan.target.share(index, plan.clients);
+        Ok(Client {
+            wire: Wire::open_for(run, address, plan.target.patience)?,
+            requests: Arc::clone(&requests),
+            partitions: leaders.iter().map(|leader| leader.partition).collect(),
+            index,
+            plan: plan.clone(),
+            sent_bytes: Arc::clone(&sent_bytes),
+        })
+    };
+    let clients = (0..plan.clients).map(connect).collect::<Result<Vec<_>>>()?;
     let mut threads = Vec::new();
-    for (index, client) in clients.into_iter().enumerate() {
-        threads.extend(client.start(run, plan, index)?);
+    for client in clients {
+        threads.extend(client.start(run)?);
     }
     Ok(threads)
 }
@@ -54,125 +70,136 @@ pub fn produce(run: &Arc<Run>, plan: &ProducePlan) -> Result<Vec<JoinHandle<()>>
 #[derive(Debug)]
 struct Client {
     wire: Wire,
-    requests: Vec<Prepared>,
+    requests: Arc<[Prepared]>,
     partitions: Vec<i32>,
-    acks: Acks,
+    index: usize,
+    plan: ProducePlan,
+    /// By all clients.
+    sent_bytes: Arc<AtomicU64>,
 }
 
 /// What makes the sender wait.
 #[derive(Debug, Clone, Copy)]
 enum Rhythm {
-    Answers { in_flight: usize },
+    Answers,
     Clock(Schedule),
 }
 
-impl Rhythm {
-    /// How many requests are due before `at`; in a closed loop none is ever due.
-    fn due_before(&self, at: Instant) -> u64 {
-        match self {
-            Rhythm::Answers { .. } => 0,
-            Rhythm::Clock(schedule) => schedule.due_before(at),
-        }
-    }
-}
-
 impl Client {
-    fn connect(plan: &ProducePlan, index: usize) -> Result<Client> {
-        let (address, leaders) = plan.target.share(index, plan.clients);
-        let partitions = leaders.iter().map(|leader| leader.partition).collect();
-        let requests = prepare(&plan.target.topic, plan.acks, &plan.shape, index)?;
-        Ok(Client { wire: Wire::open(address)?, requests, partitions, acks: plan.acks })
-    }
-
-    /// The clock has begun by now.
-    fn rhythm(&self, run: &Run, plan: &ProducePlan, index: usize) -> Rhythm {
-        match plan.pace {
-            Pace::Closed { in_flight } => Rhythm::Answers { in_flight: in_flight.max(1) },
+    fn rhythm(&self, starts: Instant) -> Rhythm {
+        match self.plan.pace {
+            Pace::Closed { .. } => Rhythm::Answers,
             Pace::Open { records_per_second } => {
                 let records: u64 = self.requests.iter().map(|request| request.records).sum();
                 let per_request = records as f64 / self.requests.len() as f64;
                 let rate = records_per_second / per_request;
-                Rhythm::Clock(Schedule::new(run.starts(), rate, index, plan.clients))
+                Rhythm::Clock(Schedule::new(starts, rate, self.index, self.plan.clients))
             }
         }
     }
 
-    fn start(self, run: &Arc<Run>, plan: &ProducePlan, index: usize) -> Result<[JoinHandle<()>; 2]> {
-        let mut reader = self.wire.reader()?;
-        let rhythm = self.rhythm(run, plan, index);
-        let waiting = match rhythm {
-            Rhythm::Answers { in_flight } => in_flight,
-            Rhythm::Clock(_) => WAITING_MAX,
+    fn start(self, run: &Arc<Run>) -> Result<[JoinHandle<()>; 2]> {
+        let mut reader = self.wire.reader();
+        let (waiting, in_flight) = match self.plan.pace {
+            Pace::Closed { in_flight } => (in_flight.max(1), in_flight.max(1)),
+            Pace::Open { .. } => (waiting_max(self.plan.clients), 1),
         };
         let (sent, answered) = sync_channel::<Sent>(waiting);
-        let (tokens, free) = match rhythm {
-            Rhythm::Answers { in_flight } => sync_channel::<()>(in_flight),
-            Rhythm::Clock(_) => sync_channel(1),
-        };
-        if let Rhythm::Answers { in_flight } = rhythm {
-            (0..in_flight).for_each(|_| tokens.try_send(()).unwrap_or_default());
-        }
-        let acks = self.acks;
+        let (tokens, free) = sync_channel::<()>(in_flight);
+        (0..in_flight).for_each(|_| tokens.try_send(()).unwrap_or_default());
+        let acks = self.plan.acks;
         let tally = run.new_tally();
         let send_tally = Arc::clone(&tally);
         let (read_run, send_run) = (Arc::clone(run), Arc::clone(run));
         let reading = spawn("load-read", move || {
             let outcome = read(&mut reader, &read_run, &tally, acks, &answered, &tokens);
-            if outcome.is_err() {
-                // What was sent and is not answered by now never will be, and the sender need not wait for room.
-                tally.lock().unanswered += answered.try_iter().count() as u64 + 1;
+            let is_broken = outcome.is_err();
+            read_run.note(outcome);
+            if is_broken {
+                // The sender need not wait for room; what it meets now is an echo.
                 reader.hang_up();
             }
-            read_run.note(outcome);
         });
         let sending = spawn("load-send", move || {
-            let outcome = self.send(&send_run, rhythm, &sent, &free);
-            send_run.note(outcome.map(|unsent| send_tally.lock().unanswered += unsent));
+            let outcome = self.send(&send_run, &send_tally, &sent, &free);
+            send_run.note(outcome);
         });
         Ok([reading?, sending?])
     }
 
-    /// Sends until the run is over; how many requests were due by then and could not be sent.
+    /// Sends until the run is over, and tells the tally what was due while it was measured.
     fn send(
-        mut self,
+        self,
         run: &Run,
-        rhythm: Rhythm,
+        tally: &Mutex<Tally>,
         sent: &SyncSender<Sent>,
         free: &Receiver<()>,
-    ) -> Result<u64> {
+    ) -> Result<()> {
         // A sleep may otherwise end 50 µs late, which would be counted against the broker.
         let _ = prctl::set_timerslack(1);
-        let mut partitions = self.partitions.iter().copied().cycle();
+        let rhythm = self.rhythm(run.starts());
         sleep_until(run, run.starts());
-        let mut number = 0;
-        loop {
+        let outcome = self.send_in(rhythm, run, tally, sent, free);
+        if let Rhythm::Clock(schedule) = rhythm {
+            if let Err(error) = outcome {
+                run.fail(error);
+            }
+            tally.lock().awaited += schedule.due_between(run.measures(), run.counts_until());
+            return Ok(());
+        }
+        outcome
+    }
+
+    fn send_in(
+        &self,
+        rhythm: Rhythm,
+        run: &Run,
+        tally: &Mutex<Tally>,
+        sent: &SyncSender<Sent>,
+        free: &Receiver<()>,
+    ) -> Result<()> {
+        let acks = self.plan.acks;
+        let mut head = Vec::new();
+        let turns = self.requests.iter().cycle().zip(self.partitions.iter().cycle());
+        for (number, (request, partition)) in (0u64..).zip(turns) {
             let due = match rhythm {
-                Rhythm::Answers { .. } => match free.recv() {
+                Rhythm::Answers => match free.recv() {
                     Ok(()) => Instant::now(),
                     // The reader has failed, and said so.
-                    Err(_) => return Ok(0),
+                    Err(_) => return Ok(()),
                 },
                 Rhythm::Clock(schedule) => schedule.due(number),
             };
-            sleep_until(run, due);
-            let now = Instant::now();
-            if run.is_over(due.max(now)) {
-                return Ok(rhythm.due_before(run.ends().min(now)).saturating_sub(number));
+            sleep_until(run, due.min(run.counts_until()));
+            if run.is_over(due.max(Instant::now())) || self.is_enough(request.bytes()) {
+                return Ok(());
             }
-            let turn = number as usize % self.requests.len();
-            let request = &mut self.requests[turn];
-            let partition = partitions.next().unwrap_or_default();
-            let note = Sent { due, records: request.records, bytes: request.bytes };
-            if self.acks != Acks::None && sent.send(note).is_err() {
-                return Ok(0);
+            if matches!(rhythm, Rhythm::Answers) && run.counts(due) {
+                tally.lock().awaited += 1;
             }
-            self.wire.send(request.addressed_to(partition))?;
-            if self.acks == Acks::None && sent.send(note).is_err() {
-                return Ok(0);
+            let note = Sent { due, records: request.records, bytes: request.bytes() };
+            if acks != Acks::None && sent.send(note).is_err() {
+                return Ok(());
             }
-            number += 1;
+            let rest = request.addressed_to(*partition, &mut head);
+            self.wire.send_both(&head, rest)?;
+            if acks == Acks::None && sent.send(note).is_err() {
+                return Ok(());
+            }
         }
+        Ok(())
     }
+
+    /// Whether `bytes` more would exceed what is to be sent.
+    fn is_enough(&self, bytes: u64) -> bool {
+        let Some(bytes_max) = self.plan.bytes_max else { return false };
+        self.sent_bytes.fetch_add(bytes, Ordering::Relaxed) >= bytes_max
+    }
+}
+
+/// How many requests of one of so many clients may wait for an answer.
+pub(crate) fn waiting_max(clients: usize) -> usize {
+    (WAITING_OF_ALL_MAX / clients.max(1)).clamp(WAITING_MIN, WAITING_MAX)
 }
 
 /// Reads answers until the sender is done and all are in.

@@ -16,8 +16,8 @@ pub struct Tally {
     pub bytes: u64,
     /// Requests answered.
     pub requests: u64,
-    /// Requests that were due and never answered, or not even sent because the sender was held up.
-    pub unanswered: u64,
+    /// Latencies that there should be: what was due while it was measured.
+    pub(crate) awaited: u64,
     latencies: Histogram<u64>,
 }
 
@@ -26,7 +26,7 @@ impl Default for Tally {
         let latencies = Histogram::new_with_bounds(LATENCY_NS.0, LATENCY_NS.1, 3);
         // The bounds are constants that the histogram accepts.
         let latencies = latencies.expect("valid histogram bounds");
-        Self { records: 0, bytes: 0, requests: 0, unanswered: 0, latencies }
+        Self { records: 0, bytes: 0, requests: 0, awaited: 0, latencies }
     }
 }
 
@@ -48,13 +48,18 @@ impl Tally {
         self.records += other.records;
         self.bytes += other.bytes;
         self.requests += other.requests;
-        self.unanswered += other.unanswered;
+        self.awaited += other.awaited;
         self.latencies += &other.latencies;
     }
 
     /// How many latencies were entered.
     pub fn latency_count(&self) -> u64 {
         self.latencies.len()
+    }
+
+    /// What was due and never answered, or not even sent because the sender was held up. Final once the run is over.
+    pub fn unanswered(&self) -> u64 {
+        self.awaited.saturating_sub(self.latency_count())
     }
 
     /// The latency that `percent` of the entries do not exceed; none without entries.
@@ -78,11 +83,13 @@ mod tests {
         let mut one = Tally::default();
         assert_eq!(one.percentile(50.0), None);
         one.carried(3, 100);
+        one.awaited += 3;
         one.took(Duration::from_millis(1));
         let mut two = Tally::default();
         two.took(Duration::from_millis(9));
         one.add(&two);
         assert_eq!((one.records, one.bytes, one.requests, one.latency_count()), (3, 100, 1, 2));
+        assert_eq!(one.unanswered(), 1);
         assert!(one.longest().unwrap().abs_diff(Duration::from_millis(9)) < Duration::from_micros(10));
     }
 }

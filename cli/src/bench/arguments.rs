@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
-use ottla_load::{ConsumePlan, Pace, ProducePlan, RecordSize, Shape, Target, Window};
+use ottla_load::{ConsumePlan, Pace, ProducePlan, RecordSize, STAMP_BYTES, Shape, Target, Window};
 
 use crate::arguments::{ClusterArguments, OutputArguments};
 use crate::produce::{AcksName, CompressionName};
+
+/// Kafka's own bound on a request.
+const REQUEST_BYTES_MAX: usize = 100 << 20;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -38,23 +41,26 @@ pub(crate) struct LoadArguments {
     /// Topic; one that does not exist is created, and deleted at the end
     #[arg(default_value = "ottla-bench")]
     pub topic: String,
-    /// Partitions of a topic that is created
-    #[arg(short, long, default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..))]
-    pub partitions: i32,
+    /// Partitions of a topic that is created [default: 1]
+    #[arg(short, long, value_parser = clap::value_parser!(i32).range(1..), value_name = "N")]
+    pub partitions: Option<i32>,
+    /// Replicas of a topic that is created [default: the broker's]
+    #[arg(long, value_parser = clap::value_parser!(i16).range(1..), value_name = "N")]
+    pub replication_factor: Option<i16>,
     /// Config of a topic that is created, e.g. --set flush.messages=1
     #[arg(short, long = "set", value_name = "KEY=VALUE", value_parser = crate::units::key_value)]
     pub set: Vec<(String, String)>,
     /// Keep the topic that was created
     #[arg(long)]
     pub keep: bool,
-    /// Connections that send, and as many that read
-    #[arg(short, long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    /// Clients: so many connections that send, or read, or both
+    #[arg(short, long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000), value_name = "N")]
     pub clients: u32,
     /// Further connections that do nothing
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub idle_connections: usize,
-    /// How long to measure
-    #[arg(short, long, default_value = "10s", value_parser = crate::units::duration, value_name = "TIME")]
+    /// How long to measure: 500ms, 10s, 5m
+    #[arg(short, long, default_value = "10s", value_parser = measured_time, value_name = "TIME")]
     pub duration: Duration,
     /// How long to run before that without counting
     #[arg(long, default_value = "2s", value_parser = crate::units::duration, value_name = "TIME")]
@@ -91,7 +97,8 @@ pub(crate) struct SendingArguments {
     /// Size of each value, or a range from which sizes are drawn evenly: 1K, 100-2000
     #[arg(short, long, default_value = "1K", value_parser = record_size, value_name = "SIZE")]
     pub record_size: RecordSize,
-    /// Number of different keys; 0 for records without a key
+    /// Number of different keys; 0 for records without a key. Requests that are laid out ahead repeat, so that raw
+    /// connections send no more keys than their batches hold
     #[arg(short, long, default_value_t = 0, value_name = "N")]
     pub keys: u64,
     /// Codec of the batches
@@ -103,36 +110,43 @@ pub(crate) struct SendingArguments {
     /// Who must have a record before it counts as delivered
     #[arg(short, long, value_enum, default_value_t = AcksName::All, value_name = "ACKS")]
     pub acks: AcksName,
-    /// Bytes of a batch, at most
-    #[arg(long, default_value = "256K", value_parser = crate::units::bytes, value_name = "SIZE")]
-    pub batch_bytes: u64,
-    /// Records of a batch, at most
-    #[arg(long, value_name = "N")]
-    pub batch_records: Option<usize>,
-    /// Requests in flight on each connection
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
+    /// Bytes of a batch, at most, before it is compressed
+    #[arg(long, default_value = "256K", value_parser = request_bytes, value_name = "SIZE")]
+    pub batch_bytes: usize,
+    /// Records of a batch, at most (raw connections) [default: what fits; with --rate, what comes within --linger]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
+    pub batch_records: Option<u32>,
+    /// Requests in flight on each raw connection, without --rate
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=10_000), value_name = "N")]
     pub in_flight: u32,
     /// Records a second of all clients together, sent on time whatever the broker does [default: as fast as it goes]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
     pub rate: Option<u32>,
-    /// How long a batch waits for more records (--via client only)
+    /// How long a batch waits for more records (--via client, or --rate)
     #[arg(long, default_value = "5ms", value_parser = crate::units::duration, value_name = "TIME")]
     pub linger: Duration,
 }
 
 impl SendingArguments {
-    pub(crate) fn plan(&self, target: Target, clients: u32) -> ProducePlan {
+    pub(crate) fn plan(&self, target: Target, clients: u32, via: Via) -> ProducePlan {
         let pace = match self.rate {
             Some(rate) => Pace::Open { records_per_second: f64::from(rate) },
             None => Pace::Closed { in_flight: self.in_flight as usize },
+        };
+        let within_linger =
+            self.rate.map(|rate| f64::from(rate) * self.linger.as_secs_f64() / f64::from(clients));
+        let records_per_batch = match (self.batch_records, within_linger, via) {
+            (Some(records), _, _) => records as usize,
+            (None, Some(records), Via::Raw) => (records as usize).max(1),
+            (None, _, _) => usize::MAX,
         };
         ProducePlan {
             target,
             shape: Shape {
                 record_bytes: self.record_size,
                 keys: self.keys,
-                batch_bytes: usize::try_from(self.batch_bytes).unwrap_or(usize::MAX),
-                records_per_batch: self.batch_records.unwrap_or(usize::MAX).max(1),
+                batch_bytes: self.batch_bytes,
+                records_per_batch,
                 compression: self.compression.into(),
                 repeated_percent: self.repeated,
             },
@@ -140,6 +154,7 @@ impl SendingArguments {
             acks: self.acks.into(),
             pace,
             linger: self.linger,
+            bytes_max: None,
         }
     }
 }
@@ -147,9 +162,9 @@ impl SendingArguments {
 /// How topics are read.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ReadingArguments {
-    /// A fetch carries at most this much
-    #[arg(long, default_value = "1M", value_parser = crate::units::bytes, value_name = "SIZE")]
-    pub fetch_bytes: u64,
+    /// A fetch carries at most this much, but a batch at least
+    #[arg(long, default_value = "1M", value_parser = request_bytes, value_name = "SIZE")]
+    pub fetch_bytes: usize,
     /// Compute the checksum of every batch
     #[arg(long)]
     pub verify: bool,
@@ -160,7 +175,7 @@ impl ReadingArguments {
         ConsumePlan {
             target,
             clients: clients as usize,
-            fetch_bytes: usize::try_from(self.fetch_bytes).unwrap_or(usize::MAX),
+            fetch_bytes: self.fetch_bytes,
             verify: self.verify,
             again,
         }
@@ -190,9 +205,9 @@ pub(crate) struct BenchConsumeArguments {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub reading: ReadingArguments,
-    /// Write so much first, if the topic is created
-    #[arg(long, default_value = "1G", value_parser = crate::units::bytes, value_name = "SIZE")]
-    pub fill: u64,
+    /// Write so much to a topic that is created [default: 1G]
+    #[arg(long, value_parser = crate::units::bytes, value_name = "SIZE")]
+    pub fill: Option<u64>,
     /// Size of the values that are written first
     #[arg(short, long, default_value = "1K", value_parser = record_size, value_name = "SIZE")]
     pub record_size: RecordSize,
@@ -210,12 +225,15 @@ pub(crate) struct BenchLatencyArguments {
     /// Records a second of all clients together, each a request of its own
     #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
     pub rate: u32,
-    /// Size of each value, or a range from which sizes are drawn evenly
-    #[arg(short, long, default_value = "1K", value_parser = record_size, value_name = "SIZE")]
+    /// Size of each value, or a range from which sizes are drawn evenly; 16 bytes at least, for the due time
+    #[arg(short, long, default_value = "1K", value_parser = stamped_size, value_name = "SIZE")]
     pub record_size: RecordSize,
     /// Who must have a record before it counts as delivered
     #[arg(short, long, value_enum, default_value_t = AcksName::All, value_name = "ACKS")]
     pub acks: AcksName,
+    /// What drives the broker
+    #[arg(long, value_enum, default_value_t = Via::Raw)]
+    pub via: Via,
 }
 
 /// `ottla bench mixed`.
@@ -230,17 +248,44 @@ pub(crate) struct BenchMixedArguments {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub reading: ReadingArguments,
+    /// What drives the broker
+    #[arg(long, value_enum, default_value_t = Via::Raw)]
+    pub via: Via,
+}
+
+/// Reads a time that is long enough to measure something.
+fn measured_time(text: &str) -> Result<Duration, String> {
+    match crate::units::duration(text)? {
+        Duration::ZERO => Err("nothing is measured in no time".to_owned()),
+        time => Ok(time),
+    }
+}
+
+/// Reads a size that fits into a request or its answer.
+fn request_bytes(text: &str) -> Result<usize, String> {
+    let bytes = usize::try_from(crate::units::bytes(text)?).unwrap_or(usize::MAX);
+    match bytes {
+        0 => Err("it must hold a byte at least".to_owned()),
+        bytes if bytes <= REQUEST_BYTES_MAX => Ok(bytes),
+        _ => Err(format!("'{text}' is more than a request can carry: 100M")),
+    }
+}
+
+/// Reads a record size with room for the stamp that each record of `latency` carries.
+fn stamped_size(text: &str) -> Result<RecordSize, String> {
+    let size = record_size(text)?;
+    if size.smallest() < STAMP_BYTES {
+        return Err(format!("each record carries its due time, which takes {STAMP_BYTES} bytes"));
+    }
+    Ok(size)
 }
 
 /// Reads `1K` or `100-2000`.
 fn record_size(text: &str) -> Result<RecordSize, String> {
     let size = |text: &str| -> Result<usize, String> {
-        let bytes = crate::units::bytes(text)?;
-        // Larger records than a frame can carry cannot be sent anyway.
-        usize::try_from(bytes)
-            .ok()
-            .filter(|bytes| *bytes <= 100 << 20)
-            .ok_or_else(|| format!("'{text}' is more than a request can carry"))
+        let bytes = usize::try_from(crate::units::bytes(text)?).unwrap_or(usize::MAX);
+        let fits = bytes <= REQUEST_BYTES_MAX;
+        fits.then_some(bytes).ok_or_else(|| format!("'{text}' is more than a request can carry: 100M"))
     };
     match text.split_once('-') {
         Some((from, to)) => Ok(RecordSize::between(size(from)?, size(to)?)),
@@ -258,5 +303,16 @@ mod tests {
         assert_eq!(record_size("100-2K"), Ok(RecordSize::between(100, 2_048)));
         assert!(record_size("1G").is_err());
         assert!(record_size("small").is_err());
+        assert!(stamped_size("16-2K").is_ok());
+        assert!(stamped_size("15-2K").is_err());
+    }
+
+    #[test]
+    fn sizes_and_times_that_make_no_run_are_refused() {
+        assert_eq!(request_bytes("100M"), Ok(100 << 20));
+        assert!(request_bytes("0").is_err());
+        assert!(request_bytes("101M").is_err());
+        assert!(measured_time("0").is_err());
+        assert!(measured_time("1ms").is_ok());
     }
 }

@@ -2,16 +2,21 @@
 
 use std::time::Duration;
 
+use ottla_client::ErrorCode;
 use ottla_load::{LoadError, Tally};
 use serde_json::{Value, json};
 
+use super::watch::stopped;
 use crate::arguments::{OutputArguments, OutputFormat};
-use crate::failure::Failure;
+use crate::failure::{Failure, advice_on_code};
 use crate::report::{Report, print_json, print_text};
 use crate::units::grouped;
 
 /// Below this share of the wanted rate it was not held.
 const HELD_SHARE: f64 = 0.99;
+
+/// EMFILE: this process may open no more.
+const TOO_MANY_FILES: i32 = 24;
 
 /// What one role did: producers, consumers, or records on their way between them.
 #[derive(Debug)]
@@ -55,7 +60,7 @@ impl Outcome {
             ms(100.0),
             json!(self.tally.records),
             json!(self.tally.requests),
-            json!(self.tally.unanswered),
+            json!(self.tally.unanswered()),
         ]
     }
 }
@@ -75,17 +80,28 @@ const COLUMNS: [&str; 12] = [
     "unanswered",
 ];
 
-/// Prints all outcomes, then what went wrong, if something did.
+/// Prints all outcomes, then what went wrong, if something did: `broken_off`, Ctrl-C, or a topic that `stays`.
 pub(crate) fn tell(
     outcomes: &[Outcome],
     broken_off: Option<LoadError>,
+    interrupted: bool,
+    stays: Option<String>,
     output: OutputArguments,
 ) -> Result<(), Failure> {
-    let measured = outcomes.first().map_or(Duration::ZERO, |outcome| outcome.measured);
-    let failure = broken_off.map(|error| broken(&error, measured));
+    let measured = outcomes.iter().map(|outcome| outcome.measured).max().unwrap_or_default();
+    let failure = broken_off.map(|error| {
+        let until = if measured.is_zero() {
+            "nothing was measured".to_owned()
+        } else {
+            format!("measured until then: {:.1} s", measured.as_secs_f64())
+        };
+        failed(error).with(&until)
+    });
+    let also = |failure: Failure| stays.iter().fold(failure, |failure, stays| failure.with(stays));
     if measured.is_zero() {
-        return failure.map_or_else(|| Err(Failure::new("stopped before anything was measured")), Err);
+        return Err(also(failure.unwrap_or_else(stopped)));
     }
+    let failure = failure.map(also);
     let mut report = Report::new(&COLUMNS);
     outcomes.iter().for_each(|outcome| report.row(outcome.row()));
     match output.output {
@@ -94,27 +110,41 @@ pub(crate) fn tell(
             "measured_s": rounded(measured.as_secs_f64(), 3),
             "wanted_records_per_second": outcomes.iter().find_map(|outcome| outcome.wanted),
             "rate_held": outcomes.iter().all(|outcome| outcome.not_held().is_none()),
+            "interrupted": interrupted,
             "broken_off": failure.as_ref().map(ToString::to_string),
             "roles": report.to_json(),
         }))?,
     }
-    outcomes.iter().filter_map(Outcome::not_held).for_each(|line| eprintln!("ottla: {line}"));
-    failure.map_or(Ok(()), Err)
+    let Some(failure) = failure else {
+        if interrupted {
+            eprintln!("ottla: stopped after {:.1} s", measured.as_secs_f64());
+        }
+        outcomes.iter().filter_map(Outcome::not_held).for_each(|line| eprintln!("ottla: {line}"));
+        stays.iter().for_each(|line| eprintln!("ottla: {line}"));
+        return Ok(());
+    };
+    Err(failure)
 }
 
-fn broken(error: &LoadError, measured: Duration) -> Failure {
-    let advice = match error {
+/// Why a load broke off, and what to do next.
+pub(crate) fn failed(error: LoadError) -> Failure {
+    let advice = match &error {
         LoadError::Client(error) => return Failure::from(error.clone()),
-        LoadError::Connect { .. } => "; is a broker running there, and open to so many connections?",
-        LoadError::Wire(_) => "; is that a Kafka port?",
+        LoadError::Connect { error, .. } if error.raw_os_error() == Some(TOO_MANY_FILES) => {
+            "each client takes one: raise the limit of open files (ulimit -n)"
+        }
+        LoadError::Connect { .. } => "is a broker running there, and open to so many connections?",
+        LoadError::Wire(_) => "is that a Kafka port?",
+        LoadError::Refused { code: ErrorCode::MESSAGE_TOO_LARGE, .. } => {
+            "lower --batch-bytes, or raise it: --set max.message.bytes=N"
+        }
+        LoadError::Refused { code, .. } => advice_on_code(*code),
         _ => "",
     };
-    let until = if measured.is_zero() {
-        "; nothing was measured".to_owned()
-    } else {
-        format!("; measured until then: {:.1} s", measured.as_secs_f64())
-    };
-    Failure::new(format!("{error}{advice}{until}"))
+    match advice {
+        "" => Failure::new(error.to_string()),
+        advice => Failure::new(format!("{error}; {advice}")),
+    }
 }
 
 fn rounded(number: f64, digits: i32) -> Value {

@@ -48,13 +48,85 @@ fn a_topic_that_was_made_for_it_is_filled_read_and_deleted() {
 }
 
 #[test]
-fn latency_from_end_to_end_is_measured_for_every_record_of_a_rate_that_is_held() {
+fn latency_from_end_to_end_is_measured_once_for_every_record_of_a_rate_that_is_held() {
     let cluster = TestCluster::start();
-    let outcome = bench(&cluster, &["latency", "--rate", "500", "--partitions", "2", "--clients", "2"]);
-    assert_eq!(outcome["wanted_records_per_second"], 500);
+    for via in ["raw", "client"] {
+        let arguments = ["latency", "--rate", "500", "--partitions", "2", "--clients", "5", "--via", via];
+        let outcome = bench(&cluster, &arguments);
+        assert_eq!(outcome["wanted_records_per_second"], 500);
+        let records = figure(&outcome, 0, "records");
+        assert!((290.0..=310.0).contains(&records), "{records} of 300 records {via}");
+        assert!(figure(&outcome, 0, "p99_ms") > 0.0);
+    }
+}
+
+#[test]
+fn a_low_rate_is_many_small_requests_and_not_a_batch_now_and_then() {
+    let cluster = TestCluster::start();
+    let outcome = bench(&cluster, &["produce", "--rate", "20"]);
     let records = figure(&outcome, 0, "records");
-    assert!((290.0..=310.0).contains(&records), "{records} of 300 records");
-    assert!(figure(&outcome, 0, "p99_ms") > 0.0);
+    assert!((11.0..=13.0).contains(&records), "{records} of 12");
+    assert_eq!(figure(&outcome, 0, "requests"), records);
+}
+
+#[test]
+fn the_clock_of_a_thousand_clients_begins_when_the_last_is_connected() {
+    let cluster = TestCluster::start();
+    let outcome = bench(&cluster, &["produce", "--clients", "1000", "--rate", "1000"]);
+    assert_eq!(outcome["measured_s"], 0.6);
+    let latencies = figure(&outcome, 0, "p50_ms");
+    let late = figure(&outcome, 0, "unanswered");
+    assert!(latencies > 0.0 && late < 600.0, "{outcome}");
+}
+
+#[test]
+fn a_topic_that_is_made_for_it_is_filled_no_further_than_asked() {
+    let cluster = TestCluster::start();
+    bench(&cluster, &["consume", "made", "--fill", "1M", "--keep", "--partitions", "4"]);
+    let there = stdout_of(cluster.ottla(&["topic", "describe", "made", "--output", "json"]));
+    let there: Value = serde_json::from_str(&there).expect("JSON");
+    let partitions = there[0]["partitions"].as_array().expect("partitions");
+    let records: f64 = partitions.iter().filter_map(|partition| partition["end_offset"].as_f64()).sum();
+    // A record is a kilobyte and a little; a batch is 256 of them.
+    assert!((700.0..1_600.0).contains(&records), "{records} records");
+}
+
+#[test]
+fn what_makes_no_sense_is_told_in_one_line_before_anything_runs() {
+    let cluster = TestCluster::start();
+    stdout_of(cluster.ottla(&["topic", "create", "there", "--partitions", "3"]));
+    let refused: [(&[&str], &str); 12] = [
+        (&["produce", "--rate", "0"], "--rate"),
+        (&["produce", "--rate", "-5"], "-5"),
+        (&["produce", "--partitions", "0"], "--partitions"),
+        (&["produce", "--duration", "0"], "no time"),
+        (&["produce", "--batch-bytes", "0"], "--batch-bytes"),
+        (&["produce", "--batch-bytes", "1G"], "more than a request can carry"),
+        (&["produce", "--compression", "rar"], "zstd"),
+        (&["latency", "--record-size", "3"], "16 bytes"),
+        (&["produce", "there", "--partitions", "5"], "with 3 partitions and not 5"),
+        (&["produce", "there", "--set", "retention.ms=1"], "--set"),
+        (&["consume", "there", "--fill", "1M"], "--fill"),
+        (&["produce", "--clients", "20000"], "--clients"),
+    ];
+    for (arguments, told) in refused {
+        let line = stderr_of(cluster.ottla(&[&["bench"], arguments].concat()), 2);
+        assert!(line.starts_with("ottla: ") && line.contains(told), "{arguments:?}: {line}");
+        assert_eq!(line.lines().count(), 1, "{line}");
+    }
+    let empty = stderr_of(cluster.ottla(&["bench", "consume", "there"]), 1);
+    assert!(empty.contains("there is empty"), "{empty}");
+    assert_eq!(stdout_of(cluster.ottla(&["topic", "list"])).lines().count(), 2);
+}
+
+#[test]
+fn a_batch_that_the_topic_does_not_take_ends_the_run_and_its_topic_goes() {
+    let cluster = TestCluster::start();
+    let arguments = ["bench", "produce", "--batch-bytes", "4M", "--quiet", "--warm-up", "10s"];
+    let told = stderr_of(cluster.ottla(&arguments), 1);
+    assert!(told.contains("MESSAGE_TOO_LARGE") && told.contains("nothing was measured"), "{told}");
+    assert_eq!(told.lines().count(), 1);
+    assert_eq!(stdout_of(cluster.ottla(&["topic", "list", "--output", "json"])).trim(), "[]");
 }
 
 #[test]
