@@ -55,7 +55,7 @@ const PERF_TOOLS: &str = "no target: rates are the generator's, broker CPU and t
     consumer with its defaults";
 const LIBRDKAFKA: &str = "no target: rates are the generator's, broker CPU and the generator's own beside them; acks=all, \
     idempotent, linger.ms=5, batch.size=131072, uncompressed, one partition, one thread that sends, queue of 32 MiB; the \
-    consumer with its defaults";
+    consumer with fetch.queue.backoff.ms=1";
 const GENERATOR_PLOTS: &[&str] =
     &["produce: k records/s", "produce: CPU-s/M records", "consume: k records/s", "consume: CPU-s/M records"];
 
