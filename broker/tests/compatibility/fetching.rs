@@ -158,6 +158,24 @@ fn rule_05_a_fetch_does_not_wait_beyond_max_wait_and_then_brings_what_there_is()
 }
 
 #[test]
+fn rule_05_each_fetch_of_a_connection_waits_for_as_long_as_it_said_itself() {
+    let broker = TestBroker::any();
+    let (mut consumer, mut producer) = (broker.connect(), broker.connect());
+    let topic = producer.new_topic(1, &[]);
+    consumer.send(12, long_fetch(&topic, 0, 60_000, 1));
+    assert!(consumer.stays_open(Duration::from_millis(50)));
+    producer.append(&topic, batch(&["a"]));
+    let (_, woken) = consumer.receive::<FetchRequest>(12);
+    assert_eq!(values(&woken.responses[0].partitions[0]), ["a"]);
+    for patience_ms in [400, 100, 200] {
+        let began = Instant::now();
+        assert_eq!(values(&consumer.fetch_with(long_fetch(&topic, 1, patience_ms, 1))), [""; 0]);
+        let (waited, patience) = (began.elapsed(), Duration::from_millis(patience_ms as u64));
+        assert!(waited >= patience.mul_f64(0.9) && waited < Duration::from_secs(20), "{waited:?}");
+    }
+}
+
+#[test]
 fn rule_05_a_fetch_with_an_error_does_not_wait() {
     let broker = TestBroker::any();
     let mut client = broker.connect();
