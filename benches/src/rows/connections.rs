@@ -84,7 +84,7 @@ fn measure(broker: &Broker, quick: bool) -> Result<(Figures, Figures, f64)> {
         written.add(record.batch.record_count, record.batch.crc);
         Ok(())
     };
-    create_partitions(&mut first)?;
+    // Before the partitions: what their creation leaves to be given back would be taken off the connections.
     let before = settled_mib(broker)?;
     let mut all = Vec::with_capacity(CONNECTIONS);
     for _ in 0..CONNECTIONS {
@@ -92,8 +92,9 @@ fn measure(broker: &Broker, quick: bool) -> Result<(Figures, Figures, f64)> {
         round_trip(&mut connection)?;
         all.push(connection);
     }
+    let held = settled_mib(broker)? - before;
+    create_partitions(&mut first)?;
     let idle_cpu = idle_cpu_percent(&broker.process)?;
-    let held = broker.process.memory()?.rss_anon - before;
     let watch = Watch::start(&broker.process)?;
     let one = turns(&mut all[..1], duration(quick), &mut round_trip)?;
     let many = turns(&mut all, duration(quick), &mut round_trip)?;
@@ -110,7 +111,7 @@ fn measure(broker: &Broker, quick: bool) -> Result<(Figures, Figures, f64)> {
     Ok((connected, idle, observed.foreign_share))
 }
 
-/// What the broker holds once it has given back what the creation took, or after a quarter of a minute.
+/// What the broker holds once that changes no more, or after a quarter of a minute.
 fn settled_mib(broker: &Broker) -> Result<f64> {
     let mut held = broker.process.memory()?.rss_anon;
     for _ in 0..5 {
