@@ -94,8 +94,8 @@ impl Perf {
         let switched = any(&|thread| format!("prev_pid=={thread} || next_pid=={thread}"));
         let woken = any(&|thread| format!("pid=={thread}"));
         let mut command = Command::new("perf");
-        let with_stack = format!("sched:sched_switch/call-graph=dwarf,stack-size={STACK_BYTES}/");
-        command.args(["record", "--quiet", "--all-cpus", "--event", &with_stack, "--filter", &switched]);
+        command.args(["record", "--quiet", "--all-cpus", "--call-graph", &format!("dwarf,{STACK_BYTES}")]);
+        command.args(["--event", "sched:sched_switch", "--filter", &switched]);
         command.args(["--event", "sched:sched_waking", "--filter", &woken]);
         // Several megabytes a second on each processor come and must not be lost.
         command.args(["--mmap-pages", "16M"]);
