@@ -334,36 +334,45 @@ impl Replicas {
         self.topics.replace(self.next.clone());
         let waiting = self.unassigned.remove(&id).unwrap_or_default();
         self.unmade.retain(|(topic, _)| *topic != id);
+        let mut doomed: Vec<(Arc<LogDirectory>, TopicPartition)> = Vec::new();
         for partition in topic.leaders().chain(waiting.iter().map(|waiting| &waiting.partition)) {
             partition.resign();
             partition.directory().uncount_partition();
-            self.delete_log(partition.directory(), &partition.topic_partition);
+            doomed.push((Arc::clone(partition.directory()), partition.topic_partition.clone()));
         }
         for (index, replica) in (0..).zip(&topic.replicas) {
             if matches!(replica, Replica::Offline) {
                 let partition = TopicPartition::new(topic.name.clone(), PartitionIndex::new(index));
-                self.delete_offline(&partition, id);
+                let holders = self.holders(&partition, id);
+                doomed.extend(holders.map(|directory| (Arc::clone(directory), partition.clone())));
             }
         }
+        self.delete_logs(doomed);
         self.deletions.notify_one();
         info!(topic = %topic.name, %id, "topic deleted");
     }
 
-    /// Files that could not be opened go with their topic, too; those in a directory that is not here stay.
-    fn delete_offline(&self, partition: &TopicPartition, id: TopicId) {
-        for directory in self.directories.iter().filter(|directory| !directory.is_offline()) {
-            match directory.dir().holds(partition, id) {
-                Ok(true) => self.delete_log(directory, partition),
-                Ok(false) => {}
-                Err(failure) => directory.note_failure(&failure),
-            }
-        }
+    /// Where the files lie of a partition that could not be opened: they go with their topic, too. Those in a directory
+    /// that is not here stay.
+    fn holders(&self, partition: &TopicPartition, id: TopicId) -> impl Iterator<Item = &Arc<LogDirectory>> {
+        let usable = self.directories.iter().filter(|directory| !directory.is_offline());
+        usable.filter(move |directory| {
+            let holds = directory.dir().holds(partition, id);
+            holds.inspect_err(|failure| directory.note_failure(failure)).unwrap_or(false)
+        })
     }
 
-    fn delete_log(&self, directory: &LogDirectory, partition: &TopicPartition) {
-        // By the monotonic clock, as the purge: the wall clock may be set back.
-        if let Err(failure) = directory.dir().delete_log(partition, self.clock.monotonic_ms()) {
-            directory.note_failure(&failure);
+    fn delete_logs(&self, doomed: Vec<(Arc<LogDirectory>, TopicPartition)>) {
+        for directory in &self.directories {
+            let here = doomed.iter().filter(|(of, _)| Arc::ptr_eq(of, directory));
+            let here: Vec<TopicPartition> = here.map(|(_, partition)| partition.clone()).collect();
+            if here.is_empty() {
+                continue;
+            }
+            // By the monotonic clock, as the purge: the wall clock may be set back.
+            if let Err(failure) = directory.dir().delete_logs(&here, self.clock.monotonic_ms()) {
+                directory.note_failure(&failure);
+            }
         }
     }
 }

@@ -217,7 +217,7 @@ impl LogDir {
                 found => self.set_aside(partition, found, now_ms)?,
             }
         }
-        self.shared.forget(partition)?;
+        self.shared.forget(std::slice::from_ref(partition))?;
         let created = self.shared.storage().create_directory(&directory);
         created.map_err(|error| LogError::io("create", &directory, error))?;
         Ok(self.open_log(partition, Some(topic_id), config, now_ms)?.0)
@@ -277,9 +277,21 @@ impl LogDir {
         }
     }
 
-    /// Takes a partition out of service and renames its directory; the files are removed by [`LogDir::purge`] after
-    /// `file.delete.delay.ms`. `now_ms` is of any clock that the purge goes by, too.
-    pub fn delete_log(&self, partition: &TopicPartition, now_ms: i64) -> Result<(), LogError> {
+    /// Takes partitions out of service and renames their directories; the files are removed by [`LogDir::purge`] after
+    /// `file.delete.delay.ms`. `now_ms` is of any clock that the purge goes by, too. However many they are, the disk is
+    /// waited for once.
+    ///
+    /// # Errors
+    /// The first failure, after the other partitions were tried.
+    pub fn delete_logs(&self, partitions: &[TopicPartition], now_ms: i64) -> Result<(), LogError> {
+        let mut result = Ok(());
+        for partition in partitions {
+            result = result.and(self.take_away(partition, now_ms));
+        }
+        result.and(self.sync_names()).and(self.shared.forget(partitions))
+    }
+
+    fn take_away(&self, partition: &TopicPartition, now_ms: i64) -> Result<(), LogError> {
         let directory = self.path().join(partition.to_string());
         let delay_ms = match self.logs.lock().remove(partition) {
             Some(log) => {
@@ -292,7 +304,7 @@ impl LogDir {
         let renamed = self.rename_log(partition, topic_id, now_ms, DELETE_SUFFIX)?;
         self.unrecovered.lock().remove(partition);
         self.doomed.lock().push((renamed, now_ms.saturating_add_unsigned(delay_ms)));
-        self.shared.forget(partition)
+        Ok(())
     }
 
     fn is_without_log(&self, directory: &Path) -> Result<bool, LogError> {
@@ -308,13 +320,14 @@ impl LogDir {
         now_ms: i64,
     ) -> Result<(), LogError> {
         let aside = self.rename_log(partition, topic_id, now_ms, STRAY_SUFFIX)?;
+        self.sync_names()?;
         tracing::warn!(%partition, to = %aside.display(), "set the files of a former topic of this name aside");
         self.unrecovered.lock().remove(partition);
         self.known_ids.lock().remove(partition);
         Ok(())
     }
 
-    /// Renames a partition's directory as Kafka does; a long topic name is cut so that the whole fits a file name.
+    /// Renames a partition's directory as Kafka does, not yet durably; a long topic name is cut so that the whole fits a file name.
     fn rename_log(
         &self,
         partition: &TopicPartition,
@@ -327,8 +340,7 @@ impl LogDir {
         let suffix = format!(".{unique:032x}{suffix}");
         let name = partition.to_string();
         let renamed = self.path().join(format!("{}{suffix}", &name[..name.len().min(255 - suffix.len())]));
-        let storage = self.shared.storage();
-        let result = storage.rename(&directory, &renamed).and_then(|()| storage.sync_directory(self.path()));
+        let result = self.shared.storage().rename(&directory, &renamed);
         result.map_err(|error| LogError::io("rename", &directory, error))?;
         Ok(renamed)
     }
@@ -339,7 +351,7 @@ impl LogDir {
         Ok(topic_id_in(&**self.shared.storage(), &directory)? == Some(topic_id))
     }
 
-    /// Makes the names of new partitions outlive a power loss.
+    /// Makes the names of new and renamed partitions outlive a power loss.
     pub fn sync_names(&self) -> Result<(), LogError> {
         self.shared.check_alive()?;
         let synced = self.shared.storage().sync_directory(self.path());

@@ -44,6 +44,12 @@ impl Checkpoint {
         Self { file: Mutex::new(offsets.clone()), offsets: Mutex::new(offsets), path }
     }
 
+    /// Whether it knew any of them.
+    fn forget(&self, gone: &[TopicPartition]) -> bool {
+        let mut offsets = self.offsets.lock();
+        gone.iter().filter(|partition| offsets.remove(partition).is_some()).count() > 0
+    }
+
     fn write(&self, storage: &dyn Storage) -> Result<(), LogError> {
         let mut written = self.file.lock();
         let offsets = self.offsets.lock().clone();
@@ -162,16 +168,12 @@ impl DirectoryState {
         }
     }
 
-    pub(crate) fn forget(&self, of: &TopicPartition) -> Result<(), LogError> {
-        // Creating ten thousand partitions must not write the files ten thousand times.
-        if self.recovery_points.offsets.lock().remove(of).is_some() {
-            self.recovery_points.write(&*self.storage)?;
-        }
-        if self.log_starts.offsets.lock().remove(of).is_some() {
-            self.log_starts.write(&*self.storage)?;
-        }
-        if self.cleaned.offsets.lock().remove(of).is_some() {
-            self.cleaned.write(&*self.storage)?;
+    pub(crate) fn forget(&self, gone: &[TopicPartition]) -> Result<(), LogError> {
+        for checkpoint in [&self.recovery_points, &self.log_starts, &self.cleaned] {
+            // Creating ten thousand partitions must not write the files ten thousand times.
+            if checkpoint.forget(gone) {
+                checkpoint.write(&*self.storage)?;
+            }
         }
         Ok(())
     }

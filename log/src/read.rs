@@ -83,6 +83,20 @@ impl Log {
         Ok(read)
     }
 
+    /// What [`Log::read`] from this offset looks at first, so that a caller who must not wait for a disk can have it read
+    /// elsewhere before; at most `len` bytes. `None` where the log ends soon: what was written last is in memory.
+    pub fn start_of_read(&self, from: Offset, len: u32) -> Result<Option<FileSlice>, LogError> {
+        if from < self.log_start_offset() || from >= self.log_end_offset() {
+            return Ok(None);
+        }
+        let segments = self.segments.load();
+        match segments.from(from) {
+            [only] => only.start_of_read(from, len, RECENT_BYTES),
+            [first, ..] => first.start_of_read(from, len, 0),
+            [] => Ok(None),
+        }
+    }
+
     /// The first record at or behind the log start whose timestamp is at least `timestamp`.
     pub fn offset_for_timestamp(&self, timestamp: i64) -> Result<Option<TimestampedOffset>, LogError> {
         let start = self.log_start_offset();
@@ -135,6 +149,9 @@ impl Log {
         find_record(segment, &found, |record| record.timestamp >= largest.timestamp && record.offset >= start)
     }
 }
+
+/// The end of the active segment that is taken to be in the page cache.
+const RECENT_BYTES: u64 = 1 << 20;
 
 /// How many batches are unpacked whose header claims a timestamp that none of their records has. A packed batch is stored
 /// as it came, so a producer can lie; it is the search of its own log that then ends a little early.

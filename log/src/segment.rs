@@ -372,6 +372,22 @@ impl Segment {
         Ok(None)
     }
 
+    /// Where a read from `from` begins to look, at most `len` bytes of it; `None` if no more than `recent` bytes follow.
+    pub(crate) fn start_of_read(
+        &self,
+        from: Offset,
+        len: u32,
+        recent: u64,
+    ) -> Result<Option<FileSlice>, LogError> {
+        let position = u64::from(self.offset_index.lookup(from)?);
+        let left = self.size().saturating_sub(position);
+        if left <= recent {
+            return Ok(None);
+        }
+        let len = u32::try_from(left).map_or(len, |left| left.min(len));
+        FileSlice::new(&self.log, position, len).map(Some)
+    }
+
     /// Whole batches from the one with `from` on, none of which reaches to `ceiling`; `None` if there is no such batch.
     pub(crate) fn read(&self, request: &ReadRequest) -> Result<Option<FoundSlice>, LogError> {
         let (size, next_offset) = self.end();

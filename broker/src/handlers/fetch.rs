@@ -19,10 +19,14 @@ use ottla_protocol::{ApiKey, ErrorCode, Offset};
 use self::rows::Rows;
 use self::session::SessionTurn;
 use super::{RequestContext, not_encodable};
+use crate::cold_reads::{self, CHUNK_BYTES, ColdRead};
 use crate::connection::Handled;
 use crate::partition::{FetchWait, Partition};
 use crate::response::{CloseReason, Reply, Response};
 use crate::rt::time::{self, Instant};
+
+/// As much as a search for a batch reads at a time.
+const HEADERS_BYTES: u32 = 8 << 10;
 
 /// A partition as a fetch names it.
 pub(crate) type FetchKey = (Str, i32);
@@ -56,6 +60,10 @@ pub(super) fn handle(context: RequestContext, request: FetchRequest) -> Handled 
         Err(code) => return Handled::Done(refuse(&context, code)),
     };
     let fetch = Fetch { context, turn, reads, read_committed, bytes_min, bytes_max };
+    let cold = fetch.pull_cold_starts();
+    if !cold.is_empty() {
+        return Handled::Future(Box::pin(fetch.read_once_warm(cold, patient.then_some(deadline))));
+    }
     let (rows, seen) = fetch.read();
     if !patient || seen.is_empty() || rows.is_enough(fetch.bytes_min) {
         return Handled::Done(fetch.reply(rows));
@@ -68,6 +76,35 @@ fn refuse(context: &RequestContext, error_code: ErrorCode) -> Reply {
 }
 
 impl Fetch {
+    /// Has the batches that this will look at first read elsewhere, if they are not in the page cache: a look at a cold
+    /// header waits for the disk, and with it every connection of this worker.
+    fn pull_cold_starts(&self) -> Vec<Arc<ColdRead>> {
+        let core = &self.context.core;
+        let topics = core.topics.load();
+        let pull = |((topic, index), interest): &(FetchKey, Interest)| {
+            let partition = topics.partition(topic, *index).ok()?;
+            // What is wrong with it is found again, and told, by the read.
+            let start = partition.log().start_of_read(interest.fetch_offset, CHUNK_BYTES).ok()??;
+            (!cold_reads::is_cached(&start.first(HEADERS_BYTES))).then(|| core.cold_reads.pull(start))
+        };
+        // More than fit the answer need not be warm.
+        self.reads.iter().filter_map(pull).take(1 + self.bytes_max / CHUNK_BYTES as usize).collect()
+    }
+
+    /// Without a deadline there is one answer, whatever is found.
+    async fn read_once_warm(self, cold: Vec<Arc<ColdRead>>, deadline: Option<Instant>) -> Reply {
+        for read in cold {
+            std::future::poll_fn(|cx| read.poll_done(cx)).await;
+        }
+        let (rows, seen) = self.read();
+        match deadline {
+            Some(deadline) if !seen.is_empty() && !rows.is_enough(self.bytes_min) => {
+                self.wait(rows, seen, deadline).await
+            }
+            _ => self.reply(rows),
+        }
+    }
+
     fn read(&self) -> (Rows, Vec<Seen>) {
         let topics = self.context.core.topics.load();
         let mut rows = Rows::new(self.bytes_max, self.read_committed, self.reads.len());

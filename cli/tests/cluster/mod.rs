@@ -143,20 +143,21 @@ impl Running {
         (self.child.wait().expect("ends").code(), rest)
     }
 
-    /// Interrupts it, which ends it cleanly; what it had still to print.
-    pub(crate) fn interrupted_after_reading(self) -> String {
-        let pid = self.child.id().to_string();
-        assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().expect("runs").success());
-        let (code, rest) = self.ended();
-        assert_eq!(code, Some(0));
-        rest
+    /// By what it is interrupted.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Interrupts it; its exit code and its standard error.
     pub(crate) fn interrupted(self) -> (Option<i32>, String) {
-        let pid = self.child.id().to_string();
-        assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().expect("runs").success());
+        interrupt(self.pid());
         let output = self.child.wait_with_output().expect("ends");
         (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
     }
+}
+
+/// As Ctrl-C does.
+pub(crate) fn interrupt(pid: u32) {
+    let sent = std::process::Command::new("kill").args(["-INT", &pid.to_string()]).status();
+    assert!(sent.expect("runs").success());
 }

@@ -118,10 +118,8 @@ fn a_broker_that_stands_still_is_given_up_at_ctrl_c_with_what_was_measured_until
         let bench = broker.bench(&[mode, &["load", "--rate", "250", "--duration", "60s"]].concat());
         // Also those of the mode before; then some of this one.
         broker.wait_for_records("load", "100");
-        stdout_of(
-            ottla(&["consume", "load", "--from", "latest", "--count", "20", "--quiet"])
-                .env("OTTLA_BOOTSTRAP", &broker.address),
-        );
+        let mut consume = ottla(&["consume", "load", "--from", "latest", "--count", "20", "--quiet"]);
+        consume.env("OTTLA_BOOTSTRAP", &broker.address).assert().success();
         broker.signal("-STOP");
         let pid = bench.id().to_string();
         // So that something is due that nobody answers.

@@ -1,9 +1,10 @@
 //! `ottla consume --group`: members of one group, as a shell script would use them.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::cluster::{TestCluster, lines, stderr_of, stdout_of};
+use crate::cluster::{Running, TestCluster, interrupt, lines, stderr_of, stdout_of};
 
 const PROTOCOLS: [&str; 2] = ["classic", "consumer"];
 
@@ -69,25 +70,30 @@ fn members_share_a_topic() {
     stdout_of(cluster.ottla(&["topic", "create", "shared", "-p", "4"]));
     let consume = ["consume", "shared", "-q", "-g", "sharers", "--assignor", "cooperative-sticky"];
     let members = [cluster.spawn(&consume), cluster.spawn(&consume)];
-    let (mut outputs, mut sent) = (Vec::new(), 0);
+    let pids = members.each_ref().map(Running::pid);
+    let (mut outputs, mut sent, begun) = (Vec::new(), 0, AtomicUsize::new(0));
     std::thread::scope(|scope| {
-        let first_line = |mut member: crate::cluster::Running| {
-            let line = member.read_line();
-            (member, line)
-        };
-        let reading = members.map(|member| scope.spawn(move || first_line(member)));
+        // Whoever is not read from cannot write, and so does not rejoin: the others would wait for it.
+        let reading = members.map(|mut member| {
+            scope.spawn(|| {
+                let first = member.read_line();
+                begun.fetch_add(1, Ordering::Relaxed);
+                (first, member.ended())
+            })
+        });
         // Each has something to do in the end, so both are members.
-        while !reading.iter().all(|reader| reader.is_finished()) {
+        while begun.load(Ordering::Relaxed) < pids.len() {
             let hundred: String = (sent + 1..=sent + 100).map(|n| format!("{n}\n")).collect();
             sent += 100;
             stdout_of(
                 cluster.ottla(&["produce", "shared", "-q", "--batch-bytes", "100"]).write_stdin(hundred),
             );
         }
-        for reader in reading {
-            let (member, line) = reader.join().expect("read");
-            outputs.push(line);
-            outputs.push(member.interrupted_after_reading());
+        for (pid, reader) in pids.into_iter().zip(reading) {
+            interrupt(pid);
+            let (first, (code, rest)) = reader.join().expect("read");
+            assert_eq!(code, Some(0));
+            outputs.push(first + &rest);
         }
     });
     outputs.push(stdout_of(cluster.ottla(&[&consume[..], &["--exit-at-end"]].concat())));

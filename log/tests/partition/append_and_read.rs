@@ -46,6 +46,20 @@ fn what_is_appended_is_read_back_over_many_rolls_on_a_real_disk() {
 }
 
 #[test]
+fn a_read_of_what_is_old_says_where_it_looks_first_and_one_of_the_newest_does_not() {
+    let partition = in_memory(small_segments());
+    let expected = fill(&partition, 100);
+    let old = partition.log.start_of_read(Offset::ZERO, 64).unwrap().expect("many segments follow");
+    let read = partition.log.read(Offset::ZERO, Offset::MAX, 1, true).unwrap().slice.unwrap();
+    assert_eq!(old.position(), read.position());
+    assert_eq!(old.to_bytes().unwrap(), read.to_bytes().unwrap()[..64]);
+    let newest = Offset::new(expected.len() as i64 - 1);
+    for offset in [newest, partition.log.log_end_offset(), Offset::MAX] {
+        assert!(partition.log.start_of_read(offset, 64).unwrap().is_none(), "{offset}");
+    }
+}
+
+#[test]
 fn every_offset_is_found_whether_indexes_grow_or_are_sealed() {
     let partition = in_memory(small_segments());
     let expected = fill(&partition, 60);

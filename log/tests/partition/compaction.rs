@@ -470,7 +470,7 @@ fn the_checkpoint_is_kafkas_file() {
     let path = Path::new(DATA).join("cleaner-offset-checkpoint");
     let text = ottla_log::storage::read_file(&*storage, &path).unwrap().unwrap();
     assert_eq!(text, b"0\n1\nflights 0 60\n");
-    partition.dir.delete_log(&flights(), NOW_MS).unwrap();
+    partition.dir.delete_logs(&[flights()], NOW_MS).unwrap();
     let text = ottla_log::storage::read_file(&*storage, &path).unwrap().unwrap();
     assert_eq!(text, b"0\n0\n");
 }

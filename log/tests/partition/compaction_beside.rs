@@ -141,7 +141,7 @@ fn a_partition_that_is_deleted_and_made_again_meanwhile_is_not_touched() {
         fill(&partition, 10);
         let mut second = None;
         let (was_disturbed, cleaned) = clean_disturbed(&partition.log, at, || {
-            partition.dir.delete_log(&flights(), NOW_MS).unwrap();
+            partition.dir.delete_logs(&[flights()], NOW_MS).unwrap();
             let again = partition.dir.create_log(&flights(), topic_id(), compacted(), NOW_MS).unwrap();
             second = Some(again);
         });

@@ -8,7 +8,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use ottla_log::storage::{Access, DirectoryEntry, MemoryStorage, Storage, StorageFile, StorageLock};
+use ottla_log::storage::{
+    Access, DirectoryEntry, FaultyStorage, MemoryStorage, Storage, StorageFile, StorageLock,
+};
 use ottla_log::{LogConfig, LogDir, LogError, ReadError};
 use ottla_protocol::{Offset, PartitionIndex, TopicId, TopicName, TopicPartition};
 use parking_lot::Mutex;
@@ -99,7 +101,7 @@ fn a_reader_of_a_deleted_log_is_not_given_the_records_of_its_successor() {
         dir.bound_open_files(1);
         several_segments(&old, "old");
         old.checkpoint().unwrap();
-        dir.delete_log(&flights(), NOW_MS).unwrap();
+        dir.delete_logs(&[flights()], NOW_MS).unwrap();
         if makes_new_one {
             let new = dir.create_log(&flights(), other_id(), small_segments(), NOW_MS).unwrap();
             several_segments(&new, "new");
@@ -138,7 +140,7 @@ fn a_checkpoint_that_began_before_a_deletion_leaves_the_successor_its_records() 
     let recreate = {
         let dir = dir.clone();
         move || {
-            dir.delete_log(&flights(), NOW_MS).unwrap();
+            dir.delete_logs(&[flights()], NOW_MS).unwrap();
             let new = dir.create_log(&flights(), other_id(), LogConfig::default(), NOW_MS).unwrap();
             append(&new, batch("new", 3), 0).unwrap();
         }
@@ -179,4 +181,28 @@ fn a_sync_beside_a_truncation_waits_for_it_and_it_does_not_wait_for_ever() {
         is_over.store(true, Ordering::Relaxed);
     });
     assert_eq!(log.log_end_offset(), Offset::new(900));
+}
+
+/// Found by a bench: a topic of ten thousand partitions took half a minute to delete, for each waited for the disk and
+/// rewrote the checkpoint of all.
+#[test]
+fn a_partition_that_is_deleted_with_others_costs_one_rename() {
+    let operations_to_delete = |count: i32| {
+        let storage = FaultyStorage::new();
+        let dir = LogDir::open(Arc::new(storage.clone()), Path::new(DATA), &owner()).unwrap();
+        let partitions: Vec<TopicPartition> = (0..count)
+            .map(|index| TopicPartition::new(flights().topic, PartitionIndex::new(index)))
+            .collect();
+        for partition in &partitions {
+            let log = dir.create_log(partition, topic_id(), LogConfig::default(), NOW_MS).unwrap();
+            append(&log, batch("a", 1), 1).unwrap();
+            log.sync().unwrap();
+        }
+        dir.checkpoint().unwrap();
+        let before = storage.operation_count();
+        dir.delete_logs(&partitions, NOW_MS).unwrap();
+        assert!(dir.logs().is_empty());
+        storage.operation_count() - before
+    };
+    assert_eq!(operations_to_delete(20) - operations_to_delete(1), 19);
 }

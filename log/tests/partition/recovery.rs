@@ -344,7 +344,7 @@ fn a_deleted_partition_is_renamed_and_removed_after_its_delay() {
     let storage = storage();
     let partition = open(&storage);
     fill(&partition);
-    partition.dir.delete_log(&flights(), NOW_MS).unwrap();
+    partition.dir.delete_logs(&[flights()], NOW_MS).unwrap();
     assert!(matches!(append(&partition.log, batch("late", 1), 9), Err(AppendError::Log(LogError::Closed))));
     let names = || -> Vec<String> {
         let entries = storage.list(Path::new(DATA)).unwrap();
@@ -367,7 +367,7 @@ fn a_sync_that_comes_after_the_deletion_is_no_failed_fsync() {
         let storage = storage();
         let partition = open(&storage);
         fill(&partition);
-        partition.dir.delete_log(&flights(), NOW_MS).unwrap();
+        partition.dir.delete_logs(&[flights()], NOW_MS).unwrap();
         let create = || partition.dir.create_log(&flights(), topic_id(), LogConfig::default(), NOW_MS);
         if makes_new_one {
             create().unwrap();
