@@ -23,7 +23,7 @@ fdatasync. Only ratios of one run mean something, because machines are shared an
 
 ## Repeat it
 
-    cargo xtask bench --quick          # all rows but 16, Apache Kafka beside ottla: at most 15 minutes, builds included
+    cargo xtask bench --quick          # all rows but 16, Apache Kafka beside ottla: about 16 minutes with its builds
     cargo xtask bench                  # seven rounds of larger volumes: about 35 minutes
     cargo xtask bench --rows 1,2,3     # some rows; this page stays as it is
     cargo xtask bench --rows 16        # what lasts: minutes for each broker
