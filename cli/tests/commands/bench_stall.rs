@@ -101,7 +101,8 @@ fn a_stall_of_two_seconds_in_eight_is_in_a_quarter_of_the_latencies() {
         let (code, told, stderr) = outcome(bench);
         assert_eq!(code, Some(0), "{topic}: {stderr}");
         let figure = |name: &str| told["roles"][0][name].as_f64().unwrap_or(0.0);
-        assert_eq!(figure("unanswered"), 0.0, "{topic}: {told}");
+        // What has no latency, because it was due at the very end, is too little to hide the stall in.
+        assert!(figure("records") > 1_900.0, "{topic}: {told}");
         // Latencies of what was due during the stall lie evenly between nothing and two seconds: a quarter of all. Nine
         // tenths of all end where six tenths of those do. Counted from the sending, one request would show it.
         assert!(figure("p90_ms") > 900.0, "{topic}: {told}");
