@@ -340,14 +340,17 @@ impl Replicas {
             partition.directory().uncount_partition();
             doomed.push((Arc::clone(partition.directory()), partition.topic_partition.clone()));
         }
+        self.delete_logs(doomed);
+        // Only then: what has waited for its directory is offline to everybody else, and is gone by now.
+        let mut left_over = Vec::new();
         for (index, replica) in (0..).zip(&topic.replicas) {
             if matches!(replica, Replica::Offline) {
                 let partition = TopicPartition::new(topic.name.clone(), PartitionIndex::new(index));
                 let holders = self.holders(&partition, id);
-                doomed.extend(holders.map(|directory| (Arc::clone(directory), partition.clone())));
+                left_over.extend(holders.map(|directory| (Arc::clone(directory), partition.clone())));
             }
         }
-        self.delete_logs(doomed);
+        self.delete_logs(left_over);
         self.deletions.notify_one();
         info!(topic = %topic.name, %id, "topic deleted");
     }
