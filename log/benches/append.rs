@@ -1,13 +1,15 @@
-//! What an append costs: one thread into the page cache, several threads into one partition, and with an fsync each.
+//! What an append costs: one thread into the page cache, one batch and several at once; several threads into one partition;
+//! and with an fsync each.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use ottla_log::Log;
 
 mod partition;
-use partition::{Partition, append, append_then, batch, config};
+use partition::{Partition, append, append_then, append_together, batch, config};
 
 /// A partition is thrown away once it holds this much.
 const PARTITION_BYTES: u64 = 256 << 20;
@@ -18,22 +20,43 @@ fn one_thread(criterion: &mut Criterion) {
         let batch = batch(size);
         group.throughput(Throughput::Bytes(batch.size_in_bytes() as u64));
         group.bench_function(format!("{size} bytes"), |bencher| {
-            let mut partition = Partition::create(config());
-            bencher.iter_custom(|iterations| {
-                let mut spent = Duration::ZERO;
-                for _ in 0..iterations {
-                    if partition.log.size_bytes() > PARTITION_BYTES {
-                        partition = Partition::create(config());
-                    }
-                    let started = Instant::now();
-                    append(&partition.log, batch.clone());
-                    spent += started.elapsed();
-                }
-                spent
-            });
+            bencher
+                .iter_custom(|iterations| in_fresh_partitions(iterations, |log| append(log, batch.clone())));
         });
     }
     group.finish();
+}
+
+/// What is at hand together is written together: the batches of pipelined requests, in one call of the kernel.
+fn together(criterion: &mut Criterion) {
+    for size in [200, 16 * 1024] {
+        let mut group = criterion.benchmark_group(format!("append together, batches of {size} bytes"));
+        let batch = batch(size);
+        for count in [1, 5, 100] {
+            group.throughput(Throughput::Bytes((count * batch.size_in_bytes()) as u64));
+            group.bench_function(format!("{count} batches"), |bencher| {
+                bencher.iter_custom(|iterations| {
+                    in_fresh_partitions(iterations, |log| append_together(log, &batch, count))
+                });
+            });
+        }
+        group.finish();
+    }
+}
+
+/// The time that so many calls of `work` take; no partition gets too large.
+fn in_fresh_partitions(iterations: u64, work: impl Fn(&Arc<Log>)) -> Duration {
+    let mut partition = Partition::create(config());
+    let mut spent = Duration::ZERO;
+    for _ in 0..iterations {
+        if partition.log.size_bytes() > PARTITION_BYTES {
+            partition = Partition::create(config());
+        }
+        let started = Instant::now();
+        work(&partition.log);
+        spent += started.elapsed();
+    }
+    spent
 }
 
 /// Threads that do not wait for their answers: flat combining writes what has gathered at once.
@@ -73,15 +96,17 @@ fn durable(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("append and fsync");
     let batch = batch(1024);
     group.throughput(Throughput::Elements(1)).sample_size(10);
-    group.bench_function("1 KiB", |bencher| {
-        let partition = Partition::create(config());
-        bencher.iter(|| {
-            append(&partition.log, batch.clone());
-            partition.log.sync().expect("a sync")
+    for count in [1, 100] {
+        group.bench_function(format!("{count} × 1 KiB"), |bencher| {
+            let partition = Partition::create(config());
+            bencher.iter(|| {
+                append_together(&partition.log, &batch, count);
+                partition.log.sync().expect("a sync")
+            });
         });
-    });
+    }
     group.finish();
 }
 
-criterion_group!(benches, one_thread, several_threads, durable);
+criterion_group!(benches, one_thread, together, several_threads, durable);
 criterion_main!(benches);

@@ -60,6 +60,26 @@ fn check(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// By the number of records, plain and packed: what a batch costs as such, and what each of its records does.
+fn check_counted(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("check, records of 100 B");
+    let values: Vec<_> = (0..64).map(|seed| value(100, seed)).collect();
+    for compression in [Compression::None, Compression::Lz4] {
+        for count in [1, 100, 10_000] {
+            let mut builder = BatchBuilder::new(compression);
+            for (timestamp, value) in (1_700_000_000_000..).zip(values.iter().cycle().take(count)) {
+                builder.push(timestamp, None, Some(value), &[]).expect("far from two gigabytes");
+            }
+            let bytes = builder.build();
+            group.throughput(Throughput::Elements(count as u64));
+            group.bench_function(BenchmarkId::new(compression.name(), count), |bencher| {
+                bencher.iter(|| ValidBatch::check(black_box(bytes.clone()), &Rules::client(1 << 30)).is_ok());
+            });
+        }
+    }
+    group.finish();
+}
+
 fn iterate(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("iterate");
     for shape in SHAPES {
@@ -115,5 +135,5 @@ fn codecs(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, check, iterate, build, codecs);
+criterion_group!(benches, check, check_counted, iterate, build, codecs);
 criterion_main!(benches);

@@ -57,8 +57,22 @@ pub(crate) fn append(log: &Log, batch: ValidBatch) {
 
 /// Appends and tells what became of it.
 pub(crate) fn append_then(log: &Log, batch: ValidBatch, then: impl FnOnce(Appended) + Send + 'static) {
-    let stamp = Stamp { leader_epoch: LeaderEpoch::ZERO, now_ms: NOW_MS, origin: AppendOrigin::Client };
-    log.append(batch, stamp, |result| then(result.expect("an append")));
+    log.append(batch, stamp(), |result| then(result.expect("an append")));
+}
+
+/// Appends so many copies, which are written with one call.
+pub(crate) fn append_together(log: &Arc<Log>, batch: &ValidBatch, count: usize) {
+    let mut duty = None;
+    for _ in 0..count {
+        duty = duty.or(log.enqueue(batch.clone(), stamp(), |result| {
+            result.expect("an append");
+        }));
+    }
+    drop(duty);
+}
+
+fn stamp() -> Stamp {
+    Stamp { leader_epoch: LeaderEpoch::ZERO, now_ms: NOW_MS, origin: AppendOrigin::Client }
 }
 
 /// A batch of about this size with values of 100 bytes.
