@@ -2,9 +2,12 @@
 //! machine was with things that are not part of the measurement.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use nix::sys::stat::{major, minor};
 use serde::Serialize;
 
 /// What the figures were measured on.
@@ -14,6 +17,8 @@ pub(crate) struct Machine {
     pub(crate) processor_count: usize,
     pub(crate) memory_mib: u64,
     pub(crate) kernel: String,
+    /// How far the kernel reads ahead of what is asked for, on the disk that is measured; `None` where it does not say.
+    pub(crate) read_ahead_kib: Option<u64>,
     pub(crate) network: String,
     pub(crate) commit: String,
     pub(crate) command_line: String,
@@ -31,12 +36,24 @@ impl Machine {
             processor_count: std::thread::available_parallelism().map_or(1, usize::from),
             memory_mib: value_of(&meminfo, "MemTotal").and_then(first_number).unwrap_or(0) / 1024,
             kernel: kernel.trim().to_owned(),
+            read_ahead_kib: None,
             network,
             commit: commit(),
             command_line: command_line(),
             unix_seconds: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
         }
     }
+
+    /// The same, with the disk that `directory` is on.
+    pub(crate) fn with_disk_of(self, directory: &Path) -> Self {
+        Self { read_ahead_kib: read_ahead_kib(directory), ..self }
+    }
+}
+
+fn read_ahead_kib(directory: &Path) -> Option<u64> {
+    let device = fs::metadata(directory).ok()?.dev();
+    let path = format!("/sys/class/bdi/{}:{}/read_ahead_kb", major(device), minor(device));
+    first_number(&fs::read_to_string(path).ok()?)
 }
 
 /// The command line, with the names of files instead of their paths: where they lie is this machine's business.

@@ -23,7 +23,7 @@ fdatasync. Only ratios of one run mean something, because machines are shared an
 
 ## Repeat it
 
-    cargo xtask bench --quick          # all rows but 16, Apache Kafka beside ottla: about 16 minutes with its builds
+    cargo xtask bench --quick          # all rows but 16, Apache Kafka beside ottla: about 14 minutes with its builds
     cargo xtask bench                  # seven rounds of larger volumes: about 35 minutes
     cargo xtask bench --rows 1,2,3     # some rows; this page stays as it is
     cargo xtask bench --rows 16        # what lasts: minutes for each broker
@@ -164,24 +164,46 @@ fn fresh(out: &mut String, run: &Run<'_>) {
     );
 }
 
-/// Kinds of results that are not made here: how their files' names end, and what they are.
-const FURTHER: &[(&str, &str)] = &[
-    ("-scale.md", "10,000 and 50,000 partitions, 5,000 connections, recovery of a large log"),
-    ("-soak.md", "an hour of mixed load: memory, descriptors, threads"),
-    ("-clients.md", "clients side by side"),
-    ("-profile.md", "where the broker's time goes"),
-    ("-optimisations.md", "what was made faster, before and after"),
+/// A kind of results that is not made here.
+struct Further {
+    /// What the names of its files have in them.
+    mark: &'static str,
+    what: &'static str,
+    /// Whether older ones say something that the newest does not.
+    is_each_told: bool,
+}
+
+const fn newest_of(mark: &'static str, what: &'static str) -> Further {
+    Further { mark, what, is_each_told: false }
+}
+
+const fn each_of(mark: &'static str, what: &'static str) -> Further {
+    Further { mark, what, is_each_told: true }
+}
+
+const FURTHER: &[Further] = &[
+    newest_of("-scale", "10,000 and 50,000 partitions, 5,000 connections, recovery of a large log"),
+    each_of("-lasting", "row 16, in runs of its own"),
+    newest_of("-soak", "an hour of mixed load: memory, descriptors, threads"),
+    newest_of("-clients", "clients side by side"),
+    newest_of("-profile", "where the broker's time goes"),
+    each_of("-optimisations", "what was made faster, before and after"),
 ];
 
-/// Links to the newest of each kind of other results that lie there, and to the flame graphs of the same age.
+/// Links to other results that lie there, and to the newest flame graphs.
 fn further(out: &mut String, results: &str, directory: &Path) {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
     names.sort();
     let mut lines = Vec::new();
-    for (end, what) in FURTHER {
-        if let Some(name) = names.iter().rev().find(|name| name.ends_with(end)) {
-            lines.push(format!("- {what}: [{}]({results}/{name})", name.trim_end_matches(".md")));
+    for further in FURTHER {
+        let is_one = |name: &&String| name.contains(further.mark) && name.ends_with(".md");
+        let most = if further.is_each_told { usize::MAX } else { 1 };
+        let found = names.iter().rev().filter(is_one).take(most);
+        let links: Vec<String> =
+            found.map(|name| format!("[{}]({results}/{name})", name.trim_end_matches(".md"))).collect();
+        if !links.is_empty() {
+            lines.push(format!("- {}: {}", further.what, links.join(", ")));
         }
     }
     let flame = |name: &String| name.contains("-flame-") && name.ends_with(".svg");
@@ -236,10 +258,18 @@ mod tests {
         let samples = [sample(System::Floor, 0.5), sample(System::Ottla, 1.5), sample(System::Kafka, 1.2)];
         let machine = Machine::describe(String::new());
         let absent = [(20, "no C compiler".to_owned())];
-        let run =
-            Run { machine: &machine, name: "a-run", samples: &samples, absent: &absent, took: &[(6, 61.0)] };
+        let run = Run {
+            machine: &machine,
+            name: "a-run",
+            samples: &samples,
+            absent: &absent,
+            took: &[(6, 61.0)],
+            has_pictures: false,
+        };
         let dir = tempfile::tempdir().unwrap();
-        for name in ["s-1-flame-old.svg", "s-2-flame-fetch.svg", "s-1-scale.md", "s-2-scale.md"] {
+        let files = ["s-1-flame-old.svg", "s-2-flame-fetch.svg", "s-1-scale.md", "s-2-scale.md"];
+        let told = ["s-1-optimisations.md", "s-2-optimisations.md"];
+        for name in files.into_iter().chain(told) {
             fs::write(dir.path().join(name), "").unwrap();
         }
         let page = render(&run, "results", dir.path());
@@ -249,7 +279,8 @@ mod tests {
             "| 6 | end to end, 2,000/s: p50 ms | 0.100 | 0.100 | 1.00 | ≤ 0.250: met (0.100) |",
             "p99 ms ≤ 1.00: **missed** by 50.0 % (1.50); the floor itself took 0.500",
             "- row 6, p99 ms: 1.50 against 1.20, 1.25 × Kafka's (one round)",
-            "[s-2-scale](results/s-2-scale.md)",
+            "recovery of a large log: [s-2-scale](results/s-2-scale.md)\n",
+            "[s-2-optimisations](results/s-2-optimisations.md), [s-1-optimisations](results/s-1-optimisations.md)\n",
             "flame graphs of the broker: [fetch](results/s-2-flame-fetch.svg)\n",
             "The rows took 1 min 1 s: row 6 61 s.",
         ] {

@@ -29,6 +29,8 @@ pub(crate) struct Run<'a> {
     pub(crate) absent: &'a [(u8, String)],
     /// Seconds that each row took.
     pub(crate) took: &'a [(u8, f64)],
+    /// Whether to draw: a quick run is for its tables, and is kept beside a full one.
+    pub(crate) has_pictures: bool,
 }
 
 #[derive(Serialize)]
@@ -66,7 +68,7 @@ pub(crate) fn publish(run: &Run<'_>, dir: &Path) -> Result<()> {
         let path = dir.join(format!("{}.{extension}", run.name));
         fs::write(&path, text).doing(|| format!("write {}", path.display()))?;
     }
-    for entry in CATALOGUE {
+    for entry in CATALOGUE.iter().filter(|_| run.has_pictures) {
         let counted = Counted::warm(run.samples, entry.row);
         for figure in entry.plotted {
             let bar = |system| Some((system, counted.spread(system, figure)?));
@@ -128,12 +130,14 @@ fn render(run: &Run<'_>) -> String {
 
 /// Processor, memory, kernel, network, commit and time in one line.
 pub(crate) fn describe_machine(machine: &Machine) -> String {
+    let disk = machine.read_ahead_kib.map(|kib| format!("; a disk that is read {kib} KiB ahead"));
     format!(
-        "{} × {}, {} MiB; Linux {}; {}; commit {}; Unix time {}.",
+        "{} × {}, {} MiB; Linux {}{}; {}; commit {}; Unix time {}.",
         machine.processor_count,
         machine.processor,
         machine.memory_mib,
         machine.kernel,
+        disk.unwrap_or_default(),
         machine.network,
         machine.commit,
         machine.unix_seconds

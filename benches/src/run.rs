@@ -17,9 +17,10 @@ const RESULTS_FROM_PAGE: &str = "../benches/results";
 
 /// Measures and publishes.
 pub(crate) fn run(arguments: &RunArgs) -> Result<()> {
-    let machine = Machine::describe(network(arguments));
+    let network = network(arguments);
     let temporary = tempfile::tempdir().doing(|| "create a temporary directory".to_owned())?;
     let plan = plan(arguments, temporary.path())?;
+    let machine = Machine::describe(network).with_disk_of(&plan.places.work_dir);
     let (mut samples, mut absent, mut took) = (Vec::new(), Vec::new(), Vec::new());
     let mut failed = Vec::new();
     for row in &arguments.rows {
@@ -38,7 +39,14 @@ pub(crate) fn run(arguments: &RunArgs) -> Result<()> {
     }
     samples.extend(peaks_under_load(&samples));
     let name = arguments.name.clone().unwrap_or_else(|| machine.unix_seconds.to_string());
-    let run = Run { machine: &machine, name: &name, samples: &samples, absent: &absent, took: &took };
+    let run = Run {
+        machine: &machine,
+        name: &name,
+        samples: &samples,
+        absent: &absent,
+        took: &took,
+        has_pictures: !arguments.quick,
+    };
     if !samples.is_empty() {
         report::publish(&run, &arguments.results)?;
         if let Some(path) = &arguments.page {
@@ -73,7 +81,7 @@ fn measure(plan: &Plan, row: u8, spinners: bool) -> Result<Vec<Sample>> {
         16 => rows::soak::row_16(plan),
         18..=21 => rows::generators::row(plan, Row(row)),
         10 | 14 => Err(BenchError::Absent("it is measured in the course of row 8".to_owned())),
-        11 => Err(BenchError::Absent("it is measured in the course of rows 8 and 12".to_owned())),
+        11 => Err(BenchError::Absent("it is measured in the course of row 12".to_owned())),
         other => Err(BenchError::Void(format!("there is no row {other} here"))),
     }
 }

@@ -52,12 +52,28 @@ pub(crate) struct Places {
 impl Places {
     /// Whether Apache Kafka can be started.
     pub(crate) fn has_kafka(&self) -> bool {
-        let is_kafka = |name: &str| name.starts_with("kafka-server-") && name.ends_with(".jar");
-        let jars = fs::read_dir(&self.kafka_libs).into_iter().flatten().flatten();
-        let has_jars = jars.map(|jar| jar.file_name()).any(|name| name.to_str().is_some_and(is_kafka));
-        has_jars && Command::new("java").arg("-version").output().is_ok_and(|output| output.status.success())
+        has_kafkas_jars(&self.kafka_libs)
+            && Command::new("java").arg("-version").output().is_ok_and(|output| output.status.success())
     }
 }
+
+/// Whether the jars that make a broker lie there: one of them alone is a download that broke off.
+fn has_kafkas_jars(libs: &Path) -> bool {
+    let jars = fs::read_dir(libs).into_iter().flatten().flatten();
+    let jars: Vec<String> = jars.filter_map(|jar| jar.file_name().into_string().ok()).collect();
+    let is_there = |start: &&str| jars.iter().any(|jar| jar.starts_with(*start) && jar.ends_with(".jar"));
+    BROKER_JARS.iter().all(is_there)
+}
+
+const BROKER_JARS: &[&str] = &[
+    "kafka_",
+    "kafka-clients-",
+    "kafka-metadata-",
+    "kafka-server-",
+    "kafka-storage-",
+    "kafka-tools-",
+    "scala-library-",
+];
 
 /// A broker that answers, with its data directory.
 #[derive(Debug)]
@@ -82,7 +98,8 @@ pub(crate) struct Launcher {
 /// What happens to a broker while another is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Meanwhile {
-    /// It is stopped, so its controller must not take it for dead: Apache Kafka gets a long session.
+    /// It is stopped, so its controller must not take it for dead: Apache Kafka gets a long session. And it removes what it
+    /// deletes from the first second on, as ottla does.
     Frozen,
     /// Nothing: its settings are the default ones. After a crash Kafka waits for the old session to end.
     Running,
@@ -221,7 +238,8 @@ impl Launcher {
     /// Writes `server.properties` and formats the data directory, as `kafka-storage.sh format --standalone` does.
     fn format_kafka(&self, meanwhile: Meanwhile) -> Result<()> {
         let session = match meanwhile {
-            Meanwhile::Frozen => "broker.session.timeout.ms=600000\n",
+            // Its first half minute would else pass before it removes a deleted topic.
+            Meanwhile::Frozen => "broker.session.timeout.ms=600000\nlog.initial.task.delay.ms=1000\n",
             Meanwhile::Running => "",
         };
         let controller = free_address()?;
@@ -272,6 +290,23 @@ impl Broker {
         self.launcher.data_dir()
     }
 
+    /// Waits until the files of the topics that rows have deleted are gone. A broker removes them a second later, and what
+    /// it does then would be counted as a part of whatever is measured next.
+    pub(crate) fn wait_for_deletions(&self) -> Result<()> {
+        let dir = self.data_dir();
+        let deadline = Instant::now() + PATIENCE;
+        while holds_a_row(&dir)? {
+            if Instant::now() > deadline {
+                let system = self.system;
+                return Err(BenchError::Server(format!(
+                    "{system}: deleted topics are still there after {PATIENCE:?}"
+                )));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
     /// Ends it and removes its data.
     pub(crate) fn discard(self) -> Result<()> {
         let launcher = self.launcher.clone();
@@ -279,6 +314,13 @@ impl Broker {
         launcher.remove();
         Ok(())
     }
+}
+
+/// Whether a data directory has a partition of a row's topic in it, deleted or not.
+fn holds_a_row(data_dir: &Path) -> Result<bool> {
+    let entries = fs::read_dir(data_dir).doing(|| format!("read {}", data_dir.display()))?;
+    let is_of_a_row = |entry: fs::DirEntry| entry.file_name().to_string_lossy().starts_with("row-");
+    Ok(entries.flatten().any(is_of_a_row))
 }
 
 /// A running floor.
@@ -338,5 +380,32 @@ fn free_address() -> Result<SocketAddr> {
             Err(_) if address.port() < 30_000 => {}
             Err(source) => return Err(BenchError::Io { doing: "find a free port".to_owned(), source }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_a_download_is_no_kafka() {
+        let libs = tempfile::tempdir().unwrap();
+        for start in BROKER_JARS {
+            assert!(!has_kafkas_jars(libs.path()), "before {start}");
+            fs::write(libs.path().join(format!("{start}4.3.0.jar")), "").unwrap();
+        }
+        assert!(has_kafkas_jars(libs.path()));
+    }
+
+    #[test]
+    fn a_deleted_partition_is_there_until_its_directory_is_gone() {
+        let data_dir = tempfile::tempdir().unwrap();
+        fs::create_dir(data_dir.path().join("__consumer_offsets-0")).unwrap();
+        assert!(!holds_a_row(data_dir.path()).unwrap());
+        let deleted = data_dir.path().join("row-13-2000-0-7.0123456789abcdef0123456789abcdef-delete");
+        fs::create_dir(&deleted).unwrap();
+        assert!(holds_a_row(data_dir.path()).unwrap());
+        fs::remove_dir(&deleted).unwrap();
+        assert!(!holds_a_row(data_dir.path()).unwrap());
     }
 }

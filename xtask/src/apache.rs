@@ -38,21 +38,33 @@ pub(crate) struct Apache {
 }
 
 impl Apache {
-    /// Resolves the jars and compiles `interop/java`, where that has not happened yet.
-    pub(crate) fn install(workspace: &Workspace) -> Result<Self, Failure> {
+    /// Resolves the jars, where that has not happened yet, into their directory. They are all there or none is.
+    pub(crate) fn resolve(workspace: &Workspace) -> Result<PathBuf, Failure> {
         let pom = workspace.path("interop/kafka/pom.xml");
         let jars = workspace.path(".cache/kafka");
-        let stamp = jars.join("resolved.pom.xml");
         let wanted = std::fs::read_to_string(&pom).map_err(Failure::file(&pom))?;
-        if std::fs::read_to_string(&stamp).ok().as_deref() != Some(wanted.as_str()) {
-            println!("resolving Apache Kafka");
-            run(Command::new("mvn")
-                .args(["-q", "-B", "--no-transfer-progress", "-Dstyle.color=never", "-f"])
-                .arg(&pom)
-                .args(["dependency:copy-dependencies", "-DincludeScope=runtime"])
-                .arg(format!("-DoutputDirectory={}", jars.display())))?;
-            std::fs::write(&stamp, &wanted).map_err(Failure::file(&stamp))?;
+        let stamp = |directory: &Path| directory.join("resolved.pom.xml");
+        if std::fs::read_to_string(stamp(&jars)).ok().as_deref() == Some(wanted.as_str()) {
+            return Ok(jars);
         }
+        println!("resolving Apache Kafka");
+        // Beside their place, so that a download that broke off is not taken for Kafka.
+        let arriving = workspace.path(".cache/kafka-arriving");
+        let _ = std::fs::remove_dir_all(&arriving);
+        run(Command::new("mvn")
+            .args(["-q", "-B", "--no-transfer-progress", "-Dstyle.color=never", "-f"])
+            .arg(&pom)
+            .args(["dependency:copy-dependencies", "-DincludeScope=runtime"])
+            .arg(format!("-DoutputDirectory={}", arriving.display())))?;
+        std::fs::write(stamp(&arriving), &wanted).map_err(Failure::file(&arriving))?;
+        let _ = std::fs::remove_dir_all(&jars);
+        std::fs::rename(&arriving, &jars).map_err(Failure::file(&jars))?;
+        Ok(jars)
+    }
+
+    /// Resolves the jars and compiles `interop/java`, where that has not happened yet.
+    pub(crate) fn install(workspace: &Workspace) -> Result<Self, Failure> {
+        let jars = Self::resolve(workspace)?;
         let classes = workspace.path(".cache/classes");
         std::fs::create_dir_all(&classes).map_err(Failure::file(&classes))?;
         let jars = format!("{}/*", jars.display());

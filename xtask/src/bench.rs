@@ -20,9 +20,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: Vec<String>) -> Result<(), F
     let began = Instant::now();
     Ottla::build(workspace, None)?;
     let is_run = arguments.first().is_none_or(|first| first.starts_with('-'));
-    if let Err(failure) = Apache::install(workspace) {
-        println!("Apache Kafka is left out: {failure}");
-    }
+    let has_rival = std::env::var_os(JARS_ELSEWHERE).is_some() || is_resolved(workspace);
     build_benches(workspace)?;
     let built = began.elapsed();
     let mut command = Command::new(workspace.path("target/release/ottla-benches"));
@@ -33,9 +31,24 @@ pub(crate) fn run(workspace: &Workspace, arguments: Vec<String>) -> Result<(), F
     if is_run && is_whole(&arguments) {
         command.args(["--page", "docs/performance.md"]);
     }
+    if is_run && !has_rival && !arguments.iter().any(|argument| argument.starts_with("--systems")) {
+        command.args(["--systems", "floor,ottla"]);
+    }
     let ran = run_to_end(command.args(arguments));
     println!("built in {}, all in {}", minutes(built), minutes(began.elapsed()));
     ran
+}
+
+/// The variable that says where Kafka's jars are, for those who have them.
+const JARS_ELSEWHERE: &str = "OTTLA_KAFKA_LIBS";
+
+/// Whether Apache Kafka's jars are here now; if not, says why.
+fn is_resolved(workspace: &Workspace) -> bool {
+    let resolved = Apache::resolve(workspace);
+    if let Err(failure) = &resolved {
+        println!("Apache Kafka is left out: {}", failure.to_string().trim_end());
+    }
+    resolved.is_ok()
 }
 
 /// The same code with the names of its lines, and nothing of Apache Kafka's.

@@ -111,11 +111,11 @@ fn measure(broker: &Broker, quick: bool) -> Result<(Figures, Figures, f64)> {
     Ok((connected, idle, observed.foreign_share))
 }
 
-/// What the broker holds once that changes no more, or after a quarter of a minute.
+/// What the broker holds once that changes no more, or after six seconds.
 fn settled_mib(broker: &Broker) -> Result<f64> {
     let mut held = broker.process.memory()?.rss_anon;
-    for _ in 0..5 {
-        std::thread::sleep(Duration::from_secs(3));
+    for _ in 0..3 {
+        std::thread::sleep(Duration::from_secs(2));
         let now = broker.process.memory()?.rss_anon;
         if (now - held).abs() < 0.1 {
             return Ok(now);

@@ -39,7 +39,7 @@ fn measure_all(
     sitting: &[Round],
     (floor, brokers): (Floor, Vec<Broker>),
 ) -> Result<Vec<Sample>> {
-    let duration = Duration::from_secs(if plan.quick { 4 } else { 8 });
+    let duration = Duration::from_secs(if plan.quick { 3 } else { 6 });
     let mut samples = Vec::new();
     for round in sitting {
         for system in plan.order(round.number) {

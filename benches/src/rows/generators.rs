@@ -64,9 +64,12 @@ pub(crate) fn row(plan: &Plan, row: Row) -> Result<Vec<Sample>> {
             "built without the feature `librdkafka`, which takes a C compiler".to_owned(),
         ));
     }
+    if load.generator == Generator::PerfTools && !plan.places.has_kafka() {
+        return Err(BenchError::Absent("its generator takes `java` and Apache Kafka's jars".to_owned()));
+    }
     let records = if plan.quick { load.records / 2 } else { load.records };
     // Each turn starts programs that take a second or more to get going.
-    let plan = &plan.with_at_most(if plan.quick { 2 } else { 5 });
+    let plan = &plan.with_at_most(if plan.quick { 2 } else { 3 });
     let bytes = records * load.value_bytes as u64;
     compare(plan, row, bytes, |broker, round| {
         let Some(broker) = broker else { return load.floor(plan, bytes) };

@@ -18,7 +18,7 @@ const PARTITIONS: usize = 10_000;
 /// Kafka refuses more than 10,000 records in one creation.
 pub(crate) const PARTITIONS_PER_TOPIC: i32 = 1_000;
 
-/// Measures rows 8, 10, 14 and a part of 11.
+/// Measures rows 8, 10 and 14.
 pub(crate) fn row_8(plan: &Plan) -> Result<Vec<Sample>> {
     let mut samples = Vec::new();
     for round in plan.rounds_anew() {
@@ -28,8 +28,7 @@ pub(crate) fn row_8(plan: &Plan) -> Result<Vec<Sample>> {
                 System::Ottla | System::Kafka => measure(plan, system)?,
             };
             let share = launched.foreign_share;
-            let rows =
-                [(8, launched.start), (10, launched.memory), (11, launched.idle), (14, launched.creation)];
+            let rows = [(8, launched.start), (10, launched.memory), (14, launched.creation)];
             let measured = rows.into_iter().filter(|(_, figures)| !figures.is_empty());
             samples.extend(measured.map(|(row, figures)| round.sample(Row(row), system, figures, share)));
         }
@@ -42,7 +41,6 @@ pub(crate) fn row_8(plan: &Plan) -> Result<Vec<Sample>> {
 struct Launched {
     start: Figures,
     memory: Figures,
-    idle: Figures,
     creation: Figures,
     foreign_share: f64,
 }
@@ -84,7 +82,6 @@ fn measure(plan: &Plan, system: System) -> Result<Launched> {
     launched.creation.extend(observed.figures_of(0));
     launched.foreign_share = observed.foreign_share;
     launched.memory.insert("RssAnon 10,000 MiB", process.memory()?.rss_anon);
-    launched.idle.insert("idle CPU %, 10,000 partitions", idle_cpu_percent(&process)?);
     drop(connection);
     process.terminate(PATIENCE)?;
 
