@@ -108,7 +108,9 @@ pub(crate) enum Meanwhile {
 /// How the rival is run, for the results. Heap and collector as its start script and its documentation have them, threads
 /// and delays as in the `server.properties` that it ships; JMX is off.
 pub(crate) const RIVAL: &str = "Apache Kafka 4.x, one node, KRaft, -Xms1g -Xmx1g, G1 with pauses of 20 ms, \
-    num.network.threads=3, num.io.threads=8, no JMX, all else its defaults";
+    num.network.threads=3, num.io.threads=8, no JMX, log.segment.delete.delay.ms=1000, one replica of each internal topic; where \
+    brokers wait frozen for their turns also broker.session.timeout.ms=600000 and log.initial.task.delay.ms=1000; all else its \
+    defaults";
 const RIVAL_JVM: &[&str] = &[
     "-server",
     "-XX:+UseG1GC",
