@@ -101,7 +101,12 @@ impl<const N: usize> SealedIndex<N> {
         // other brokers from it. The length was checked above, so all of the map lies within the file.
         let mapped = unsafe { memmap2::MmapOptions::new().len(self.len * N).map(&descriptor) };
         match mapped {
-            Ok(map) => Ok(Bytes::Mapped(map)),
+            Ok(map) => {
+                // A look-up touches few pages, and a start one of each index: around a page the kernel would read 32 more.
+                // One that does not take the advice does just that.
+                let _more_is_read = map.advise(memmap2::Advice::Random);
+                Ok(Bytes::Mapped(map))
+            }
             Err(_) => {
                 MAPS.fetch_sub(1, Ordering::Relaxed);
                 Ok(Bytes::File(file))
