@@ -10,7 +10,7 @@ use ottla_protocol::messages::join_group::{JoinGroupRequest, JoinGroupRequestPro
 use ottla_protocol::messages::sync_group::{SyncGroupRequest, SyncGroupRequestAssignment};
 
 use crate::shell::Shell;
-use crate::{GROUP, MEMBERS};
+use crate::{GROUP, member_counts};
 
 const VERSION: i16 = 9;
 /// What a member tells of itself, and what it is told, is about so long.
@@ -122,7 +122,7 @@ impl Members {
 /// Every member after the other sends a heartbeat; and everybody joins again.
 pub(crate) fn groups(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("classic group");
-    for count in MEMBERS {
+    for count in member_counts() {
         let mut members = Members::stable(count);
         let beat = |member_id: &Str| HeartbeatRequest {
             group_id: GROUP.into(),

@@ -13,7 +13,7 @@ use ottla_protocol::{ErrorCode, TopicId};
 use uuid::Uuid;
 
 use crate::shell::{Shell, TIMEOUTS};
-use crate::{GROUP, MEMBERS, TOPIC};
+use crate::{GROUP, TOPIC, member_counts};
 
 const VERSION: i16 = 1;
 const TOPIC_ID: Uuid = Uuid::from_u128(1);
@@ -128,7 +128,7 @@ impl Members {
 /// Every member after the other sends a heartbeat; and one member comes and goes.
 pub(crate) fn groups(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("consumer group");
-    for count in MEMBERS {
+    for count in member_counts() {
         let mut members = Members::stable(count);
         let mut turns = (0..count).cycle();
         group.throughput(Throughput::Elements(1));
