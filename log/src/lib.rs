@@ -44,6 +44,7 @@ mod segments;
 mod append_only;
 mod offset_index;
 mod published_pair;
+mod recent_batches;
 mod sealed_index;
 mod time_index;
 mod txn_index;

@@ -19,6 +19,7 @@ use crate::home::Home;
 use crate::offset_index::{OFFSET_INDEX_ENTRY_BYTES, OffsetIndex, OffsetPosition};
 use crate::open_files::OpenFile;
 use crate::published_pair::PublishedPair;
+use crate::recent_batches::{BatchStart, RecentBatches};
 use crate::room::Room;
 use crate::scan::{FoundBatch, HeaderScan};
 use crate::sealed_index::SealedIndex;
@@ -190,6 +191,7 @@ pub(crate) struct Segment {
     largest: PublishedPair,
     offset_index: OffsetIndex,
     time_index: TimeIndex,
+    recent: RecentBatches,
     created_ms: i64,
     first_timestamp: OnceLock<i64>,
 }
@@ -204,6 +206,7 @@ impl Segment {
             largest: PublishedPair::new(NO_TIMESTAMP, base_offset.get()),
             offset_index: OffsetIndex::growing(base_offset),
             time_index: TimeIndex::growing(base_offset),
+            recent: RecentBatches::default(),
             created_ms,
             first_timestamp: OnceLock::new(),
         }
@@ -229,6 +232,7 @@ impl Segment {
             largest: PublishedPair::new(NO_TIMESTAMP, base_offset.get()),
             offset_index: OffsetIndex::sealed(base_offset, offsets),
             time_index: TimeIndex::sealed(base_offset, times),
+            recent: RecentBatches::default(),
             created_ms,
             first_timestamp: OnceLock::new(),
             log,
@@ -304,7 +308,7 @@ impl Segment {
         self.largest.publish(largest.timestamp, largest.offset.get());
     }
 
-    /// Writer only: takes a batch into the indexes, `bytes_since_index_entry` as in Kafka.
+    /// Writer only: takes a batch that was written into the indexes, `bytes_since_index_entry` as in Kafka.
     pub(crate) fn index_batch(
         &self,
         header: &BatchHeader,
@@ -328,6 +332,8 @@ impl Segment {
             *bytes_since_index_entry = 0;
         }
         *bytes_since_index_entry += header.size_in_bytes() as u64;
+        let base_offset = last_offset - header.last_offset_delta;
+        self.recent.note((base_offset - self.base_offset).get(), position);
     }
 
     /// The largest timestamp, if any batch has one.
@@ -372,6 +378,15 @@ impl Segment {
         Ok(None)
     }
 
+    /// Where the first batch begins that ends at or behind `offset`: known, or found.
+    fn locate(&self, offset: Offset) -> Result<Option<BatchStart>, LogError> {
+        if let Some(position) = self.recent.position_of((offset - self.base_offset).get()) {
+            return Ok(Some(BatchStart { position, base_offset: offset }));
+        }
+        let found = self.find(offset)?;
+        Ok(found.map(|found| BatchStart { position: found.position, base_offset: found.header.base_offset }))
+    }
+
     /// Where a read from `from` begins to look, at most `len` bytes of it; `None` if no more than `recent` bytes follow.
     pub(crate) fn start_of_read(
         &self,
@@ -391,40 +406,46 @@ impl Segment {
     /// Whole batches from the one with `from` on, none of which reaches to `ceiling`; `None` if there is no such batch.
     pub(crate) fn read(&self, request: &ReadRequest) -> Result<Option<FoundSlice>, LogError> {
         let (size, next_offset) = self.end();
+        // What is noted but not published yet lies behind the ceiling.
         let end = match request.ceiling < next_offset {
-            true => self.find(request.ceiling)?.map_or(size, |beyond| beyond.position),
+            true => self.locate(request.ceiling)?.map_or(size, |beyond| beyond.position),
             false => size,
         };
-        let Some(first) = self.find(request.from)?.filter(|first| first.position < end) else {
+        let Some(first) = self.locate(request.from)?.filter(|first| first.position < end) else {
             return Ok(None);
         };
         let len = (end - first.position).min(u64::from(request.bytes_max));
         let len = match first.position + len == end {
             true => len,
-            false => self.whole_batches(&first, len)?,
+            false => self.whole_batches(first.position, len)?,
         };
         let len = match (len, request.at_least_one) {
-            (0, true) => first.header.size_in_bytes() as u64,
+            (0, true) => self.batch_bytes_at(first.position)?,
             _ => len,
         };
         let len = u32::try_from(len).expect("a slice lies within one segment");
         let slice = FileSlice::new(&self.log, first.position, len)?;
-        Ok(Some(FoundSlice { slice, base_offset: first.header.base_offset }))
+        Ok(Some(FoundSlice { slice, base_offset: first.base_offset }))
     }
 
-    /// How many of `len` bytes from `first` on are whole batches.
-    fn whole_batches(&self, first: &FoundBatch, len: u64) -> Result<u64, LogError> {
-        let limit = first.position + len;
+    /// The size of the batch that begins at `position`.
+    fn batch_bytes_at(&self, position: u64) -> Result<u64, LogError> {
+        Ok(self.scan_from(position)?.next()?.map_or(0, |batch| batch.header.size_in_bytes() as u64))
+    }
+
+    /// How many of `len` bytes from `first`, the start of a batch, on are whole batches.
+    fn whole_batches(&self, first: u64, len: u64) -> Result<u64, LogError> {
+        let limit = first + len;
         let indexed = u64::from(self.offset_index.batch_start_at_or_before(limit)?);
-        if indexed > first.position {
-            return Ok(indexed - first.position);
+        if indexed > first {
+            return Ok(indexed - first);
         }
-        let mut scan = self.scan_from(first.position)?;
-        let mut whole = first.position;
+        let mut scan = self.scan_from(first)?;
+        let mut whole = first;
         while let Some(found) = scan.next()?.filter(|found| found.end_position() <= limit) {
             whole = found.end_position();
         }
-        Ok(whole - first.position)
+        Ok(whole - first)
     }
 }
 

@@ -60,6 +60,57 @@ fn a_read_of_what_is_old_says_where_it_looks_first_and_one_of_the_newest_does_no
 }
 
 #[test]
+fn the_newest_batches_are_found_without_a_look_at_the_file() {
+    let faulty = FaultyStorage::new();
+    let storage: Arc<dyn Storage> = Arc::new(faulty.clone());
+    let partition = Partition::open(&storage, Path::new("/data"), LogConfig::default()).unwrap();
+    let expected = fill(&partition, 30);
+    faulty.crash_at(1);
+    assert!(partition.append(batch("lost", 1)).is_err());
+    assert!(faulty.has_crashed(), "every call of the file fails from here on");
+    let read = |from: i64, ceiling: i64| {
+        let read = partition.log.read(Offset::new(from), Offset::new(ceiling), 1 << 20, true);
+        read.map(|read| (read.base_offset.unwrap().get(), read.slice.unwrap().len()))
+    };
+    let end = expected.len() as i64;
+    let size = |count| batch("b29", count).size_in_bytes() as u32;
+    assert_eq!(read(end - 3, end).unwrap(), (end - 3, size(3)));
+    assert_eq!(read(end - 5, end).unwrap(), (end - 5, size(2) + size(3)));
+    assert_eq!(
+        read(end - 5, end - 3).unwrap(),
+        (end - 5, size(2)),
+        "below a ceiling at the start of a batch"
+    );
+    assert!(read(end - 2, end).is_err(), "the middle of a batch has to be searched for");
+    assert!(read(0, end).is_err(), "and so has what is long past");
+}
+
+#[test]
+fn what_was_appended_in_the_place_of_what_was_cut_off_is_found_where_it_is() {
+    for keeps_a_reader in [false, true] {
+        let partition = in_memory(LogConfig::default());
+        fill(&partition, 30);
+        let slice = partition.log.read(Offset::new(50), Offset::MAX, 1 << 20, true).unwrap().slice;
+        let _reader = slice.filter(|_| keeps_a_reader);
+        // Batches of other sizes, at offsets at which batches began before.
+        let end = partition.log.truncate_to(Offset::new(48)).unwrap();
+        for place in 0..12 {
+            partition.append(batch(&format!("another of another length {place}"), 1)).unwrap();
+            let offset = end.get() + place;
+            let read = partition.log.read(Offset::new(offset), Offset::MAX, 1 << 20, true).unwrap();
+            let mut found = Vec::new();
+            each_record(read.slice.unwrap().to_bytes().unwrap(), |at, text| found.push((at.get(), text)));
+            assert_eq!(found, [(offset, format!("another of another length {place}.0"))]);
+        }
+        for offset in 40..60 {
+            let read = partition.log.read(Offset::new(offset), Offset::MAX, 1, true).unwrap();
+            let next = each_record(read.slice.unwrap().to_bytes().unwrap(), |_, _| {});
+            assert!(read.base_offset.unwrap().get() <= offset && offset < next.get(), "offset {offset}");
+        }
+    }
+}
+
+#[test]
 fn every_offset_is_found_whether_indexes_grow_or_are_sealed() {
     let partition = in_memory(small_segments());
     let expected = fill(&partition, 60);
