@@ -40,7 +40,10 @@ pub(crate) async fn run(command: BenchCommand) -> Result<(), Failure> {
     };
     let is_reader = matches!(command, BenchCommand::Consume(_));
     let from = if is_reader { OffsetSpec::Earliest } else { OffsetSpec::Latest };
-    ottla_load::make_room_for(load.clients as usize);
+    // Those who send and those who read.
+    let sides = if matches!(command, BenchCommand::Latency(_) | BenchCommand::Mixed(_)) { 2 } else { 1 };
+    let connections = (load.clients as usize * sides).saturating_add(load.idle_connections);
+    ottla_load::make_room_for(load.clients as usize, connections).map_err(outcome::failed)?;
     let interrupt = Interrupt::listen();
     let topic = BenchTopic::prepare(load, from, &interrupt).await?;
     topic.warn_of_left_out(load.clients);

@@ -96,8 +96,10 @@ fn advice(error: &ClientError) -> &'static str {
         ErrorKind::Timeout { .. } => {
             "the broker may be overloaded or unreachable: try again, or raise --timeout"
         }
-        ErrorKind::Disconnected { .. } => "is that a Kafka port? The broker's log may say more",
-        ErrorKind::Malformed { .. } => "is that a Kafka port?",
+        ErrorKind::Disconnected { .. } => {
+            "is that a Kafka port? One with TLS or SASL is not spoken to; the broker's log may say more"
+        }
+        ErrorKind::Malformed { .. } => "is that a Kafka port? One with TLS or SASL is not spoken to",
         ErrorKind::RecordTooLarge { .. } => "raise --request-bytes and the topic's max.message.bytes",
         _ => error.code().map_or("", advice_on_code),
     }

@@ -1,6 +1,7 @@
 //! Why a run broke off.
 
 use std::io;
+use std::time::Duration;
 
 use ottla_client::ClientError;
 use ottla_protocol::ErrorCode;
@@ -49,6 +50,14 @@ pub enum LoadError {
         offset: i64,
         /// What is wrong.
         error: BatchError,
+    },
+    /// The client library, which tries again for longer than that, got nothing done.
+    #[error("{what} for {} s", patience.as_secs_f64())]
+    Silent {
+        /// What did not happen.
+        what: &'static str,
+        /// In which time it should have.
+        patience: Duration,
     },
     /// The client library failed.
     #[error(transparent)]

@@ -68,8 +68,8 @@ pub fn consume_through_client(run: &Arc<Run>, client: &Client, plan: &ConsumePla
     let mut tasks = JoinSet::new();
     for index in 0..plan.clients {
         let consumer = assigned(client, plan, index)?;
-        let (run, again) = (Arc::clone(run), plan.again);
-        tasks.spawn(async move { run_until_hung_up(&run, read(&run, &consumer, again)).await });
+        let (run, plan) = (Arc::clone(run), plan.clone());
+        tasks.spawn(async move { run_until_hung_up(&run, read(&run, &consumer, &plan)).await });
     }
     Ok(tasks)
 }
@@ -141,7 +141,7 @@ impl Sender {
             batch_bytes: plan.shape.batch_bytes.max(1),
             linger: plan.linger,
             request_timeout: plan.target.patience,
-            delivery_timeout: plan.target.patience * DELIVERY_PATIENCES,
+            delivery_timeout: plan.target.patience.saturating_mul(DELIVERY_PATIENCES),
             ..Default::default()
         };
         let largest = plan.shape.batch_bytes.max(plan.shape.record_bytes.largest() + OVERHEAD_BYTES_MAX);
@@ -160,13 +160,19 @@ impl Sender {
         let (sent, reports) = mpsc::channel(WAITING_MAX);
         let timed = self.journey.is_none().then_some(&*tally);
         let both = async {
-            let (sending, settling) = tokio::join!(self.send(run, &tally, sent), settle(run, timed, reports));
+            let settling = settle(run, timed, self.patience(), reports);
+            let (sending, settling) = tokio::join!(self.send(run, &tally, sent), settling);
             settling.and(sending)
         };
         run_until_hung_up(run, both).await;
         if let Some(schedule) = self.schedule(run.starts()) {
             tally.lock().awaited += schedule.due_between(run.measures(), run.counts_until());
         }
+    }
+
+    /// A broker that delivers nothing for so long is dead: a batch may wait here, too.
+    fn patience(&self) -> Duration {
+        self.plan.target.patience.saturating_add(self.plan.linger)
     }
 
     fn schedule(&self, starts: Instant) -> Option<Schedule> {
@@ -240,10 +246,16 @@ impl Sender {
     }
 }
 
-/// Waits for each report; with `timed`, enters what it says.
-async fn settle(run: &Run, timed: Option<&Mutex<Tally>>, mut reports: mpsc::Receiver<Sent>) -> Result<()> {
+/// Waits for each report, `patience` at most; with `timed`, enters what it says.
+async fn settle(
+    run: &Run,
+    timed: Option<&Mutex<Tally>>,
+    patience: Duration,
+    mut reports: mpsc::Receiver<Sent>,
+) -> Result<()> {
     while let Some(Sent { due, bytes, report }) = reports.recv().await {
-        report.await?;
+        let reported = tokio::time::timeout(patience, report).await;
+        reported.map_err(|_| LoadError::Silent { what: "no record was delivered", patience })??;
         let Some(tally) = timed else { continue };
         let now = Instant::now();
         let mut tally = tally.lock();
@@ -270,11 +282,20 @@ fn assigned(client: &Client, plan: &ConsumePlan, index: usize) -> Result<Consume
     Ok(consumer)
 }
 
-async fn read(run: &Run, consumer: &Consumer, again: bool) -> Result<()> {
+async fn read(run: &Run, consumer: &Consumer, plan: &ConsumePlan) -> Result<()> {
     let tally = run.new_tally();
-    sleep_until(run.begun().await.into()).await;
+    let starts = run.begun().await;
+    sleep_until(starts.into()).await;
+    let (patience, mut last_arrival) = (plan.target.patience, starts);
     while !run.is_over(Instant::now()) {
-        let Some(batch) = consumer.poll(POLL).await? else { continue };
+        let Some(batch) = consumer.poll(POLL).await? else {
+            // Who reads round and round never waits for somebody to write.
+            if plan.again && last_arrival.elapsed() >= patience {
+                return Err(LoadError::Silent { what: "nothing was read", patience });
+            }
+            continue;
+        };
+        last_arrival = Instant::now();
         let bytes = batch.size_in_bytes() as u64;
         let mut records = 0;
         for record in batch.records()? {
@@ -284,7 +305,7 @@ async fn read(run: &Run, consumer: &Consumer, again: bool) -> Result<()> {
         if run.counts(Instant::now()) {
             tally.lock().carried(records, bytes);
         }
-        if again && consumer.is_at_end(batch.topic_partition()) {
+        if plan.again && consumer.is_at_end(batch.topic_partition()) {
             consumer.seek(batch.topic_partition(), StartAt::Earliest);
         }
     }

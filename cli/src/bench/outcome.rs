@@ -93,7 +93,7 @@ pub(crate) fn tell(
         let until = if measured.is_zero() {
             "nothing was measured".to_owned()
         } else {
-            format!("measured until then: {:.1} s", measured.as_secs_f64())
+            format!("measured until then: {:.3} s", measured.as_secs_f64())
         };
         failed(error).with(&until)
     });
@@ -129,14 +129,19 @@ pub(crate) fn tell(
 /// Why a load broke off, and what to do next.
 pub(crate) fn failed(error: LoadError) -> Failure {
     let advice = match &error {
-        LoadError::Client(error) => return Failure::from(error.clone()),
+        LoadError::Client(error) if error.code() != Some(ErrorCode::MESSAGE_TOO_LARGE) => {
+            return Failure::from(error.clone());
+        }
         LoadError::Connect { error, .. } if error.raw_os_error() == Some(TOO_MANY_FILES) => {
             "each client takes one: raise the limit of open files (ulimit -n)"
         }
         LoadError::Connect { .. } => "is a broker running there, and open to so many connections?",
         LoadError::Wire(_) => "is that a Kafka port?",
-        LoadError::Refused { code: ErrorCode::MESSAGE_TOO_LARGE, .. } => {
-            "lower --batch-bytes, or raise it: --set max.message.bytes=N"
+        LoadError::Silent { .. } => {
+            "the broker may be gone or overloaded: see whether it answers, or raise --timeout"
+        }
+        LoadError::Client(_) | LoadError::Refused { code: ErrorCode::MESSAGE_TOO_LARGE, .. } => {
+            "send less at once (--record-size, --batch-bytes), or raise the limit: --set max.message.bytes=N"
         }
         LoadError::Refused { code, .. } => advice_on_code(*code),
         _ => "",

@@ -116,6 +116,9 @@ fn what_makes_no_sense_is_told_in_one_line_before_anything_runs() {
         assert!(line.starts_with("ottla: ") && line.contains(told), "{arguments:?}: {line}");
         assert_eq!(line.lines().count(), 1, "{line}");
     }
+    let many = ["bench", "produce", "--idle-connections", "4000000000"];
+    let told = stderr_of(cluster.ottla(&many), 1);
+    assert!(told.contains("ulimit -n") && told.lines().count() == 1, "{told}");
     let empty = stderr_of(cluster.ottla(&["bench", "consume", "there"]), 1);
     assert!(empty.contains("there is empty"), "{empty}");
     assert_eq!(stdout_of(cluster.ottla(&["topic", "list"])).lines().count(), 2);

@@ -138,6 +138,36 @@ fn a_broker_that_stands_still_is_given_up_at_ctrl_c_with_what_was_measured_until
 }
 
 #[test]
+fn through_the_client_a_broker_that_is_gone_for_good_is_given_up_too() {
+    let broker = Freezable::start();
+    let fill = ["produce", "full", "--keep", "--duration", "300ms"];
+    assert_eq!(outcome(broker.bench(&fill)).0, Some(0));
+    broker.topic("load");
+    let ways: [(&[&str], &str); 2] = [
+        (&["consume", "full"], "nothing was read for 2 s"),
+        (&["produce", "load", "--rate", "250"], "no record was delivered for 2.005 s"),
+    ];
+    for (mode, why) in ways {
+        let bench =
+            broker.bench(&[mode, &["--via", "client", "--duration", "60s", "--timeout", "2s"]].concat());
+        if mode[0] == "produce" {
+            broker.wait_for_records("load", "20");
+        } else {
+            // A reader leaves nothing behind that could be waited for: time enough to connect.
+            std::thread::sleep(Duration::from_secs(3));
+        }
+        broker.signal("-STOP");
+        let stopped = Instant::now();
+        let (code, told, stderr) = outcome(bench);
+        broker.signal("-CONT");
+        assert!(stopped.elapsed() < Duration::from_secs(30), "{mode:?} took {:?}", stopped.elapsed());
+        assert_eq!(code, Some(1), "{mode:?}: {stderr}");
+        assert!(stderr.contains(why) && stderr.lines().count() == 1, "{mode:?}: {stderr}");
+        assert!(told["roles"][0]["records"].as_f64() > Some(0.0), "{mode:?}: {told}");
+    }
+}
+
+#[test]
 fn a_broker_that_never_answers_again_is_told_after_the_patience_with_it() {
     let broker = Freezable::start();
     broker.topic("load");
