@@ -2,6 +2,7 @@
 
 use crate::broker::Home;
 use crate::check;
+use crate::check_compacted;
 use crate::finding::Finding;
 use crate::producer::{Amount, Producer};
 use crate::reader::Reader;
@@ -19,6 +20,8 @@ pub(crate) struct Load {
     configs: Vec<(&'static str, &'static str)>,
     producers: Vec<Producer>,
     readers: Vec<Reader>,
+    /// How many keys each producer has, if the topic is compacted.
+    key_count: Option<u64>,
 }
 
 impl Load {
@@ -28,13 +31,29 @@ impl Load {
             .map(|client| Producer::new(client, topic, client as i32 % PARTITION_COUNT, seed))
             .collect();
         let readers = (0..PARTITION_COUNT).map(|partition| Reader::new(topic, partition)).collect();
-        Self { topic: topic.to_owned(), configs: Vec::new(), producers, readers }
+        Self { topic: topic.to_owned(), configs: Vec::new(), producers, readers, key_count: None }
     }
 
     /// With a config of the topic.
     pub(crate) fn with_config(mut self, key: &'static str, value: &'static str) -> Self {
         self.configs.push((key, value));
         self
+    }
+
+    /// With so many keys of each producer only: for a compacted topic.
+    pub(crate) fn with_keys(mut self, key_count: u64) -> Self {
+        self.key_count = Some(key_count);
+        self.producers = self.producers.into_iter().map(|producer| producer.with_keys(key_count)).collect();
+        self.readers = (0..PARTITION_COUNT).map(|partition| self.reader(partition)).collect();
+        self
+    }
+
+    /// A reader that has read nothing.
+    fn reader(&self, partition: i32) -> Reader {
+        match self.key_count {
+            Some(_) => Reader::of_compacted(&self.topic, partition),
+            None => Reader::new(&self.topic, partition),
+        }
     }
 
     /// Creates the topic, unless it is there.
@@ -91,7 +110,7 @@ impl Load {
     fn check_by(&self, home: &Home, certain: impl Fn(&Producer) -> usize) -> Result<usize, Finding> {
         let mut count = 0;
         for (partition, live) in (0..).zip(&self.readers) {
-            let mut reader = Reader::new(&self.topic, partition);
+            let mut reader = self.reader(partition);
             reader.read_to_end(&mut Wire::connect(home.address)?)?;
             let sent: Vec<check::Sent<'_>> = self
                 .producers
@@ -108,11 +127,17 @@ impl Load {
                 Finding::Broken(what) => Finding::Broken(format!("{}-{partition}: {what}", self.topic)),
                 finding => finding,
             };
+            count += reader.records.len();
+            if let Some(key_count) = self.key_count {
+                let log = reader.placed();
+                check_compacted::partition(&log, &sent, key_count).map_err(place)?;
+                check_compacted::seen(&log, &live.placed()).map_err(place)?;
+                continue;
+            }
             check::partition(&reader.records, &sent).map_err(place)?;
             if sent.iter().all(|sent| sent.certain == sent.acknowledged.len()) {
                 check::seen(&reader.records, &live.records).map_err(place)?;
             }
-            count += reader.records.len();
         }
         Ok(count)
     }

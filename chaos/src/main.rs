@@ -7,6 +7,8 @@
 mod broker;
 mod chance;
 mod check;
+mod check_compacted;
+mod compaction;
 mod descriptors;
 mod disk;
 mod finding;
@@ -55,6 +57,12 @@ enum Task {
         #[arg(long, default_value_t = 200)]
         count: u32,
     },
+    /// `kill -9` at random moments while a topic is compacted under load.
+    Compaction {
+        /// How many.
+        #[arg(long, default_value_t = 60)]
+        count: u32,
+    },
     /// Death at each of the broker's own operations.
     Points {
         /// Try only every so many.
@@ -85,6 +93,7 @@ fn main() -> ExitCode {
     let Arguments { broker, directory, seed, task } = Arguments::parse();
     let result: Result<(), Finding> = match task {
         Task::Moments { count } => moments::run(&broker, &directory, count, seed),
+        Task::Compaction { count } => compaction::run(&broker, &directory, count, seed),
         Task::Points { stride } => points::run(&broker, &directory, stride, seed),
         Task::FullDisk => full_disk::run(&broker, &directory),
         Task::PowerLoss { rounds } => power_loss::run(&broker, &directory, rounds, seed),

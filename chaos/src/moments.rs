@@ -3,7 +3,7 @@
 //! One broker directory lives through the whole run. A fresh topic is taken every five lives, so that reading everything
 //! back stays quick; the earlier topics are checked once more at the end.
 
-use crate::broker::Home;
+use crate::broker::{Home, Life};
 use crate::chance::Chance;
 use crate::finding::Finding;
 use crate::load::Load;
@@ -30,19 +30,8 @@ pub(crate) fn run(binary: &Path, directory: &Path, moments: u32, seed: u64) -> R
             loads.push(load);
         }
         let Some(load) = loads.last_mut() else { continue };
-        let progress = AtomicU64::new(0);
         let pause = Duration::from_micros(chance.between(0, 300_000));
-        load.run(&home, Amount::Endless, &progress, || {
-            let started = Instant::now();
-            while progress.load(Ordering::Relaxed) == 0 {
-                if started.elapsed() > FIRST_ACKNOWLEDGEMENT {
-                    return Err(Finding::Broken("nothing was acknowledged in 30 s".to_owned()));
-                }
-                std::thread::sleep(Duration::from_micros(200));
-            }
-            std::thread::sleep(pause);
-            life.kill()
-        })?;
+        kill_under_load(&home, load, life, pause)?;
         let started = Instant::now();
         life = home.start_sound()?;
         restarts.push(started.elapsed());
@@ -67,4 +56,25 @@ pub(crate) fn run(binary: &Path, directory: &Path, moments: u32, seed: u64) -> R
         return Err(Finding::Broken("the broker does not end cleanly after its last recovery".to_owned()));
     }
     Ok(())
+}
+
+/// Puts a broker under load and kills it so long after its first acknowledgement.
+pub(crate) fn kill_under_load(
+    home: &Home,
+    load: &mut Load,
+    life: Life,
+    pause: Duration,
+) -> Result<(), Finding> {
+    let progress = AtomicU64::new(0);
+    load.run(home, Amount::Endless, &progress, || {
+        let started = Instant::now();
+        while progress.load(Ordering::Relaxed) == 0 {
+            if started.elapsed() > FIRST_ACKNOWLEDGEMENT {
+                return Err(Finding::Broken("nothing was acknowledged in 30 s".to_owned()));
+            }
+            std::thread::sleep(Duration::from_micros(200));
+        }
+        std::thread::sleep(pause);
+        life.kill()
+    })
 }

@@ -58,6 +58,8 @@ pub(crate) struct Producer {
     /// The number of the record that comes next: below it, all may be in the log.
     pub(crate) next_number: u64,
     topic: String,
+    /// After so many records their keys come again.
+    key_count: u64,
     compression: Compression,
     identity: Option<(ProducerId, ProducerEpoch)>,
     in_flight: VecDeque<Pending>,
@@ -76,12 +78,19 @@ impl Producer {
             acknowledged: Vec::new(),
             next_number: 0,
             topic: topic.to_owned(),
+            key_count: u64::MAX,
             compression: codecs[client as usize % codecs.len()],
             identity: None,
             in_flight: VecDeque::new(),
             acknowledged_at: Vec::new(),
             chance: Chance::new(seed ^ client.wrapping_mul(0x5851_f42d_4c95_7f2d)),
         }
+    }
+
+    /// With so many keys only, which are its own.
+    pub(crate) fn with_keys(mut self, key_count: u64) -> Self {
+        self.key_count = key_count;
+        self
     }
 
     /// Produces until the amount is reached or the connection breaks. Every acknowledgement is counted in `progress`.
@@ -178,7 +187,7 @@ impl Producer {
         let count = self.chance.between(1, 60);
         for number in first_number..first_number + count {
             let value = value_of(Identity { producer: self.client, number });
-            let key = number.to_be_bytes();
+            let key = [self.client.to_be_bytes(), (number % self.key_count).to_be_bytes()].concat();
             if builder.push(now_ms, Some(&key), Some(&value), &[]).is_err() {
                 break;
             }

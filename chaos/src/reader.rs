@@ -1,5 +1,6 @@
 //! Reads a partition through Fetch: to its end for the check, or following the log while it grows.
 
+use crate::check_compacted::Placed;
 use crate::finding::Finding;
 use crate::payload::{Identity, identity_of};
 use crate::wire::Wire;
@@ -18,8 +19,11 @@ const RETRY_DEADLINE: Duration = Duration::from_secs(30);
 pub(crate) struct Reader {
     topic: String,
     partition: i32,
-    /// Index is offset.
+    /// Index is offset, unless the topic is compacted.
     pub(crate) records: Vec<Identity>,
+    /// Where each record lies, if the topic is compacted.
+    offsets: Option<Vec<i64>>,
+    next_offset: i64,
     /// The highest high watermark that was seen; it never goes back.
     high_watermark: i64,
 }
@@ -27,7 +31,18 @@ pub(crate) struct Reader {
 impl Reader {
     /// A reader that has read nothing.
     pub(crate) fn new(topic: &str, partition: i32) -> Self {
-        Self { topic: topic.to_owned(), partition, records: Vec::new(), high_watermark: 0 }
+        let (records, offsets) = (Vec::new(), None);
+        Self { topic: topic.to_owned(), partition, records, offsets, next_offset: 0, high_watermark: 0 }
+    }
+
+    /// A reader of a topic in which records may be missing.
+    pub(crate) fn of_compacted(topic: &str, partition: i32) -> Self {
+        Self { offsets: Some(Vec::new()), ..Self::new(topic, partition) }
+    }
+
+    /// What was read of a compacted topic.
+    pub(crate) fn placed(&self) -> Vec<Placed> {
+        self.offsets.iter().flatten().copied().zip(self.records.iter().copied()).collect()
     }
 
     /// Reads up to the high watermark of now.
@@ -42,7 +57,7 @@ impl Reader {
                 std::thread::sleep(Duration::from_millis(5));
                 continue;
             };
-            if self.records.len() as i64 >= answer {
+            if self.next_offset >= answer {
                 return Ok(());
             }
         }
@@ -62,7 +77,7 @@ impl Reader {
     fn fetch(&mut self, wire: &mut Wire, max_wait_ms: i32) -> Result<Option<i64>, Finding> {
         let partition = FetchPartition {
             partition: self.partition,
-            fetch_offset: self.records.len() as i64,
+            fetch_offset: self.next_offset,
             partition_max_bytes: PARTITION_BYTES_MAX,
             ..FetchPartition::default()
         };
@@ -86,7 +101,7 @@ impl Reader {
             return Ok(None);
         }
         if answer.error_code.is_error() {
-            let operation = format!("fetch of {} at {}", self.place(), self.records.len());
+            let operation = format!("fetch of {} at {}", self.place(), self.next_offset);
             return Err(Finding::Refused { operation, code: answer.error_code });
         }
         if answer.high_watermark < self.high_watermark {
@@ -111,11 +126,11 @@ impl Reader {
             };
             for record in batch.records(OutputLimit::new(RECORDS_BYTES_MAX))? {
                 let record = record?;
-                let (offset, due) = (record.offset.get(), self.records.len() as i64);
+                let (offset, due) = (record.offset.get(), self.next_offset);
                 if offset < due {
                     continue; // The fetch began inside this batch.
                 }
-                if offset > due {
+                if offset > due && self.offsets.is_none() {
                     let place = self.place();
                     return Err(Finding::Broken(format!(
                         "{place}: offset {offset} came where {due} was due"
@@ -129,6 +144,12 @@ impl Reader {
                     )));
                 };
                 self.records.push(identity);
+                self.next_offset = offset + 1;
+                self.offsets.iter_mut().for_each(|offsets| offsets.push(offset));
+            }
+            if self.offsets.is_some() {
+                // The last records of the batch may be gone, and all of them.
+                self.next_offset = self.next_offset.max(batch.header().next_offset().get());
             }
         }
         Ok(())

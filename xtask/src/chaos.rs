@@ -12,6 +12,9 @@ pub(crate) struct Options {
     /// How many random moments.
     #[arg(long, default_value_t = 200)]
     pub(crate) moments: u32,
+    /// How many random moments of compaction.
+    #[arg(long, default_value_t = 60)]
+    pub(crate) compactions: u32,
     /// Of the broker's own operations, every so many; 0 for none.
     #[arg(long, default_value_t = 1)]
     pub(crate) stride: u64,
@@ -56,11 +59,14 @@ impl<'a> Harness<'a> {
     }
 }
 
-/// Kills the broker at random moments, then at its own writes, fsyncs and renames.
+/// Kills the broker at random moments, then while it compacts, then at its own writes, fsyncs and renames.
 pub(crate) fn crash(workspace: &Workspace, options: &Options) -> Result<(), Failure> {
     let harness = Harness::build(workspace, "crash", options.seed)?;
     if options.moments > 0 {
         harness.run(&["moments", "--count", &options.moments.to_string()])?;
+    }
+    if options.compactions > 0 {
+        harness.run(&["compaction", "--count", &options.compactions.to_string()])?;
     }
     if options.stride > 0 {
         harness.run(&["points", "--stride", &options.stride.to_string()])?;

@@ -5,13 +5,13 @@
 
 use crate::failure::Failure;
 use crate::interop;
-use crate::process::run;
+use crate::process::{capture, run};
 use crate::scoreboard::Scoreboard;
 use crate::workspace::Workspace;
 use crate::{chaos, groups, suite, tidy};
 
 /// What CI tries of the crash harness; `cargo xtask crash` tries all.
-const CRASHES: chaos::Options = chaos::Options { moments: 20, stride: 7, seed: 1 };
+const CRASHES: chaos::Options = chaos::Options { moments: 20, compactions: 10, stride: 7, seed: 1 };
 
 /// How often CI cuts the power.
 const POWER_LOSSES: u32 = 4;
@@ -29,6 +29,11 @@ pub(crate) fn all(workspace: &Workspace) -> Result<(), Failure> {
     let mut tests = Scoreboard::default();
     board.step("tests", || suite::run(workspace, &[], &mut tests));
     board.merge(tests);
+    board.step("benches run once", || {
+        // Built as the tests are, and without a word about time.
+        let arguments = ["test", "--quiet", "--workspace", "--locked", "--bench", "*"];
+        capture(workspace.cargo().args(arguments)).map(|_| ())
+    });
     board.step("documentation", || {
         let arguments = ["doc", "--quiet", "--workspace", "--no-deps", "--locked"];
         run(workspace.cargo().args(arguments).env("RUSTDOCFLAGS", "-D warnings"))
