@@ -11,6 +11,9 @@ use crate::error::{BenchError, Doing, Result};
 const CLIENT_ID: &str = "ottla-benches";
 const PRODUCE_TIMEOUT_MS: i32 = 30_000;
 
+/// Partitions of one request: Apache Kafka refuses one that makes more than ten thousand metadata records.
+const CREATED_AT_ONCE: i32 = 5_000;
+
 /// Kafka's codes that only mean "not yet".
 const NOT_YET: [i16; 5] = [3, 5, 6, 15, 19];
 
@@ -207,15 +210,16 @@ impl Connection {
         self.reply.get(4..length).ok_or_else(|| BenchError::Void("a response without a header".to_owned()))
     }
 
-    /// Creates a topic (CreateTopics v2) with topic configs.
+    /// Creates a topic (CreateTopics v2) with topic configs; a large one grows to its size.
     pub(crate) fn create_topic(
         &mut self,
         topic: &str,
         partitions: i32,
         configs: &[(&str, &str)],
     ) -> Result<()> {
+        let first = partitions.min(CREATED_AT_ONCE);
         let mut frame = Frame::new(19, 2, self.next_correlation_id());
-        frame.i32(1).string(topic).i32(partitions).i16(1).i32(0).i32(configs.len() as i32);
+        frame.i32(1).string(topic).i32(first).i16(1).i32(0).i32(configs.len() as i32);
         for (key, value) in configs {
             frame.string(key).string(value);
         }
@@ -224,8 +228,27 @@ impl Connection {
         fields.skip(8)?;
         fields.skip_string()?;
         match fields.i16()? {
+            0 => {}
+            code => return Err(BenchError::Refused { request: "CreateTopics", code }),
+        }
+        let mut size = first;
+        while size < partitions {
+            size = partitions.min(size + CREATED_AT_ONCE);
+            self.grow_topic(topic, size)?;
+        }
+        Ok(())
+    }
+
+    /// Gives a topic more partitions (CreatePartitions v0), so many altogether.
+    fn grow_topic(&mut self, topic: &str, partitions: i32) -> Result<()> {
+        let mut frame = Frame::new(37, 0, self.next_correlation_id());
+        frame.i32(1).string(topic).i32(partitions).i32(-1).i32(60_000).i8(0);
+        let mut fields = Fields(self.call(frame)?);
+        fields.skip(8)?;
+        fields.skip_string()?;
+        match fields.i16()? {
             0 => Ok(()),
-            code => Err(BenchError::Refused { request: "CreateTopics", code }),
+            code => Err(BenchError::Refused { request: "CreatePartitions", code }),
         }
     }
 
