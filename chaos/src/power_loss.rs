@@ -20,7 +20,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-const DISK_MIB: u64 = 512;
+/// A file with holes. On a full disk nothing would be acknowledged.
+const DISK_MIB: u64 = 2_048;
 /// So many acknowledgements of each kind come before the fault.
 const PROGRESS_MIN: u64 = 30;
 const PROGRESS_DEADLINE: Duration = Duration::from_secs(30);
@@ -69,8 +70,9 @@ fn lose_power(home: &Home, disk: &Disk, round: u32, chance: &mut Chance) -> Resu
     let (synced_progress, cached_progress) = (AtomicU64::new(0), AtomicU64::new(0));
     let pause = Duration::from_micros(chance.between(0, 400_000));
     let moment = synced.run(home, Amount::Endless, &synced_progress, || {
+        wait_for(&synced_progress, PROGRESS_MIN)?;
+        // Last, for it fills the disk as fast as memory takes it, however slow the syncs are.
         cached.run(home, Amount::Endless, &cached_progress, || {
-            wait_for(&synced_progress, PROGRESS_MIN)?;
             wait_for(&cached_progress, PROGRESS_MIN)?;
             std::thread::sleep(pause);
             let mut wire = Wire::connect(home.address)?;
