@@ -160,9 +160,9 @@ impl Sender {
         let (sent, reports) = mpsc::channel(WAITING_MAX);
         let timed = self.journey.is_none().then_some(&*tally);
         let both = async {
-            let settling = settle(run, timed, self.patience(), reports);
-            let (sending, settling) = tokio::join!(self.send(run, &tally, sent), settling);
-            settling.and(sending)
+            // Told at once: the sender may wait for room that never comes.
+            let settling = async { run.note(settle(run, timed, self.patience(), reports).await) };
+            tokio::join!(self.send(run, &tally, sent), settling).0
         };
         run_until_hung_up(run, both).await;
         if let Some(schedule) = self.schedule(run.starts()) {
@@ -272,8 +272,12 @@ async fn settle(
 /// Consumer `index` of the plan, at the place where it begins.
 fn assigned(client: &Client, plan: &ConsumePlan, index: usize) -> Result<Consumer> {
     let topic = TopicName::new(&plan.target.topic).map_err(|error| LoadError::Plan(error.to_string()))?;
-    let consumer =
-        client.consumer(ConsumerConfig { partition_bytes_max: plan.fetch_bytes, ..Default::default() });
+    let mut config = ConsumerConfig { partition_bytes_max: plan.fetch_bytes, ..Default::default() };
+    if plan.again {
+        // The end is where it begins again, and nothing to wait at.
+        config.fetch_wait_max = Duration::ZERO;
+    }
+    let consumer = client.consumer(config);
     let own = plan.target.leaders.iter().skip(index % plan.target.leaders.len()).step_by(plan.clients);
     consumer.assign(own.map(|leader: &Leader| {
         let partition = TopicPartition::new(topic.clone(), PartitionIndex::new(leader.partition));

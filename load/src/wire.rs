@@ -43,9 +43,18 @@ impl Wire {
         Ok(Wire { address: address.to_owned(), stream: Arc::new(stream), patience, buffer: BytesMut::new() })
     }
 
+    /// Connects and says hello, so that the broker has accepted this connection before the next is made: a full backlog
+    /// (50 by Kafka's default) costs each of those that follow a second.
+    fn open_and_greet(address: &str, patience: Duration) -> Result<Wire> {
+        let mut wire = Wire::open(address, patience)?;
+        wire.send(&request(0, ApiVersionsRequest::default())?)?;
+        wire.answer::<ApiVersionsRequest>(0)?;
+        Ok(wire)
+    }
+
     /// Connects for a run, which may hang up.
     pub(crate) fn open_for(run: &Run, address: &str, patience: Duration) -> Result<Wire> {
-        let wire = Wire::open(address, patience)?;
+        let wire = Wire::open_and_greet(address, patience)?;
         run.watches(&wire.stream);
         Ok(wire)
     }
@@ -129,14 +138,7 @@ pub fn idle_connections(
     count: usize,
     patience: Duration,
 ) -> Result<Vec<impl Drop + Send + use<>>> {
-    let hello = request(0, ApiVersionsRequest::default())?;
-    let open = |_| {
-        let mut wire = Wire::open(address, patience)?;
-        wire.send(&hello)?;
-        wire.answer::<ApiVersionsRequest>(0)?;
-        Ok(Idle(wire))
-    };
-    (0..count).map(open).collect()
+    (0..count).map(|_| Wire::open_and_greet(address, patience).map(Idle)).collect()
 }
 
 /// A connection that is open and nothing else.
