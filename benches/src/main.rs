@@ -110,7 +110,7 @@ struct RunArgs {
     /// Also write the page for people here, e.g. docs/performance.md.
     #[arg(long)]
     page: Option<PathBuf>,
-    /// Let the processors sleep during rows 5, 6 and 7: no spinner of idle priority on each.
+    /// Let the processors sleep during rows 5, 6 and 16: no spinner of idle priority on each.
     #[arg(long)]
     no_spinners: bool,
     /// Stay in the machine's own network.
